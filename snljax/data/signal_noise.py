@@ -1,0 +1,82 @@
+"""Signal-noise data: one patch holds the signal of the class, the other holds noise."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Samples(NamedTuple):
+    """Standardised samples: what is random, before any strength is applied.
+
+    noise: unit normals, shape (n, d), zero in the first num_signals coordinates.
+    labels: class of each sample, shape (n,), int32 in 0..num_classes-1.
+    """
+
+    noise: jax.Array
+    labels: jax.Array
+
+
+def draw(key: jax.Array, n: int, d: int, num_classes: int) -> Samples:
+    r"""Labels and unit noise; sample i depends on ``fold_in(key, i)`` alone, so n can grow.
+
+    .. math:: y \sim \mathrm{Uniform}[\mathcal T], \qquad
+              \zeta \sim \mathcal N(0, I_{d-\mathcal T}) \text{ on the coordinates after the first } \mathcal T
+
+    The noise patch is ξ = σ_p ζ, the signal patch μ e_y. The paper also draws the order of the two
+    patches; the network adds up its patches with shared weights, so the order changes nothing and
+    is not drawn.
+
+    Args:
+        key: a JAX random key.
+        n: number of samples, at least 1.
+        d: patch dimension, larger than num_classes.
+        num_classes: 𝒯, at least 2.
+
+    Returns:
+        Samples.
+
+    Example:
+        >>> import jax
+        >>> s = draw(jax.random.key(0), n=5, d=8, num_classes=2)
+        >>> s.noise.shape, s.labels.shape, float(abs(s.noise[:, :2]).max())
+        ((5, 8), (5,), 0.0)
+
+    Source: 000_00bc3c8244f7a20d.txt, Definition 3.1.
+    """
+
+    def one(i: jax.Array) -> Samples:
+        label_key, noise_key = jax.random.split(jax.random.fold_in(key, i))
+        tail = jax.random.normal(noise_key, (d - num_classes,))
+        label = jax.random.randint(label_key, (), 0, num_classes, dtype=jnp.int32)
+        return Samples(jnp.concatenate([jnp.zeros(num_classes), tail]), label)
+
+    return jax.vmap(one)(jnp.arange(n))
+
+
+def patches(
+    samples: Samples, mu: float | jax.Array, sigma_p: float | jax.Array, num_classes: int
+) -> jax.Array:
+    r"""The inputs themselves, x = [μ e_y, σ_p ζ].
+
+    Args:
+        samples: standardised samples.
+        mu: signal strength μ > 0.
+        sigma_p: noise standard deviation σ_p >= 0.
+        num_classes: 𝒯.
+
+    Returns:
+        Inputs, shape (n, 2, d).
+
+    Example:
+        >>> import jax
+        >>> s = draw(jax.random.key(0), n=5, d=8, num_classes=2)
+        >>> patches(s, mu=1.0, sigma_p=0.5, num_classes=2).shape
+        (5, 2, 8)
+
+    Source: 000_00bc3c8244f7a20d.txt, Definition 3.1.
+    """
+    d = samples.noise.shape[-1]
+    return jnp.stack([mu * jax.nn.one_hot(samples.labels, d), sigma_p * samples.noise], axis=1)

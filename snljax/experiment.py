@@ -1,0 +1,129 @@
+"""The contract between a system and the engine: a Config and four pure functions of one network."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+_METADATA = ("symbol", "help", "range", "choices")
+
+
+class Experiment(NamedTuple):
+    """A system that ``sweep`` can train: a Config and pure functions of one network.
+
+    Args:
+        name: name for files, progress bars and the command line.
+        Config: frozen dataclass registered with ``jax.tree_util.register_dataclass``. Fields marked
+            static (see `field`) fix shapes and control flow, one compile per value; all others are
+            traced numbers and sweep inside one program. It needs a traced field ``steps``.
+        draw: ``(config, key) -> Draw``. All randomness, standardised (unit normals, labels). It may
+            read static fields only, so that all points of a seed share one draw.
+        init: ``(config, draw) -> State``, the network before the first update.
+        step: ``(config, draw, state, t) -> State``, update number t (0-based).
+        measure: ``(config, draw, state) -> Metrics``, a NamedTuple of arrays; entries that are None
+            are left out.
+        readings: name -> Config, the ways to read what a paper leaves open; the first is the default.
+            Empty means one reading, ``Config()``.
+        check: ``(config) -> None``; raises ValueError where static fields do not fit together.
+        dims: metric name -> names of its own dimensions, for metrics that are not scalars.
+
+    Source: none (an interface).
+    """
+
+    name: str
+    Config: type
+    draw: Callable[..., Any]
+    init: Callable[..., Any]
+    step: Callable[..., Any]
+    measure: Callable[..., Any]
+    readings: Mapping[str, Any] = types.MappingProxyType({})
+    check: Callable[[Any], None] | None = None
+    dims: Mapping[str, tuple[str, ...]] = types.MappingProxyType({})
+
+
+def field(
+    default: Any,
+    *,
+    static: bool = False,
+    symbol: str | None = None,
+    help: str = "",
+    range: str | None = None,
+    choices: tuple[Any, ...] | None = None,
+) -> Any:
+    """A Config field with its symbol, meaning and admissible values.
+
+    Args:
+        default: value where none is given.
+        static: True for what fixes shapes or control flow (one compile per value).
+        symbol: axis label, e.g. ``r"$\\sigma_p$"``.
+        help: one phrase for the command line and the documentation.
+        range: admissible interval in the usual notation, e.g. ``"(0, inf)"``; an end may name
+            another field: ``"[1, d]"``.
+        choices: admissible values, for names.
+
+    Returns:
+        A ``dataclasses.field`` with that metadata.
+
+    Example:
+        >>> import dataclasses, jax
+        >>> @jax.tree_util.register_dataclass
+        ... @dataclasses.dataclass(frozen=True)
+        ... class Config:
+        ...     sigma_p: float = field(1.0, symbol=r"$\\sigma_p$", range="[0, inf)")
+        ...     n: int = field(20, static=True, range="[1, inf)")
+        >>> jax.tree.leaves(Config())
+        [1.0]
+    """
+    metadata = {"static": static, "symbol": symbol, "help": help, "range": range, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class FieldInfo(NamedTuple):
+    """What a Config says of one of its fields."""
+
+    name: str
+    type: type
+    optional: bool
+    static: bool
+    default: Any
+    symbol: str
+    help: str
+    range: str | None
+    choices: tuple[Any, ...] | None
+
+
+def fields_of(config_type: type) -> dict[str, FieldInfo]:
+    """The fields of a Config, in order, with types resolved (``int | None`` gives int, optional).
+
+    Args:
+        config_type: a dataclass.
+
+    Returns:
+        Field name -> FieldInfo.
+    """
+    hints = typing.get_type_hints(config_type)
+    out = {}
+    for f in dataclasses.fields(config_type):
+        members = [a for a in typing.get_args(hints[f.name]) if a is not type(None)]
+        optional = len(members) == 1
+        meta = {k: f.metadata.get(k) for k in _METADATA}
+        out[f.name] = FieldInfo(
+            f.name,
+            members[0] if optional else hints[f.name],
+            optional,
+            bool(f.metadata.get("static", False)),
+            f.default,
+            meta["symbol"] or f.name.replace("_", " "),
+            meta["help"] or "",
+            meta["range"],
+            meta["choices"],
+        )
+    return out
+
+
+def readings_of(experiment: Experiment) -> dict[str, Any]:
+    """The readings of an experiment, or one called ``default`` if it names none."""
+    return dict(experiment.readings) or {"default": experiment.Config()}

@@ -1,0 +1,277 @@
+"""Paper 000: dynamic TopK pruning of a two-layer ReLU network on signal-noise data.
+
+Each of the 𝒯 classes has m filters; full-batch gradient descent on cross-entropy; every
+``prune_every`` steps each filter keeps its K weights of largest magnitude and training goes on from
+the pruned weights, which may grow again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from snljax import descent, losses, masks
+from snljax.data import signal_noise
+from snljax.experiment import Experiment, field
+from snljax.measures import decomposition, evaluation
+from snljax.models import two_layer_cnn
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Dynamic TopK pruning (paper 000): does pruning suppress noise or lose the signal?"""
+
+    sigma_p: float = field(1.0, symbol=r"$\sigma_p$", help="noise standard deviation", range="[0, inf)")
+    K: int = field(100, symbol="$K$", help="weights kept per filter", range="[1, d]")
+    mu: float = field(1.0, symbol=r"$\mu$", help="signal strength", range="(0, inf)")
+    sigma_0: float = field(0.01, symbol=r"$\sigma_0$", help="initial weight standard deviation", range="[0, inf)")
+    learning_rate: float = field(0.05, symbol=r"$\eta$", help="step size", range="(0, inf)")
+    steps: int = field(5000, symbol="steps", help="gradient steps", range="[0, inf)")
+    relu_grad_at_zero: float = field(1.0, symbol=r"$\sigma'(0)$", help="ReLU derivative at 0", range="[0, 1]")
+    n: int = field(200, static=True, symbol="$n$", help="training samples", range="[1, inf)")
+    n_test: int = field(10_000, static=True, symbol=r"$n_\mathrm{test}$", help="test samples", range="[1, inf)")
+    d: int = field(200, static=True, symbol="$d$", help="patch dimension", range="[3, inf)")
+    m: int = field(20, static=True, symbol="$m$", help="filters per class", range="[1, inf)")
+    num_classes: int = field(10, static=True, symbol=r"$\mathcal{T}$", help="classes", range="[2, d)")
+    q: float = field(1, static=True, symbol="$q$", help="activation ReLU^q", range="[1, inf)")
+    prune_every: int = field(10, static=True, help="steps between prunings", range="[1, inf)")
+    first_prune: int | None = field(0, static=True, help="step of the first pruning, or none", range="[0, inf)")
+    regrow: bool = field(True, static=True, help="may pruned weights grow again (false freezes the first mask)")
+    filter_reduction: str = field(
+        "sum", static=True, help="sum or mean over a class's filters", choices=("sum", "mean")
+    )
+    descent: str = field(
+        "span", static=True, help="descent in the span of the data, or on the weights", choices=("span", "dense")
+    )
+    decomposition: bool = field(False, static=True, help="record gamma and rho of Definition 5.1 (span only)")
+
+
+class Draw(NamedTuple):
+    """Everything random, in units of its own standard deviation, and what follows from it alone."""
+
+    weights: jax.Array  # (num_classes, m, d)
+    noise: jax.Array  # (n, d), zero on the signal coordinates
+    targets: jax.Array  # (num_classes, n), one-hot
+    test: signal_noise.Samples  # (n_test, d), (n_test,)
+    gram: jax.Array  # (n, n), noise @ noise.T
+
+
+class Vectors(NamedTuple):
+    """One number per filter and data vector: responses ⟨w, x⟩ or coefficients of x in w."""
+
+    signal: jax.Array  # (num_classes, m, num_classes), over μ_τ
+    noise: jax.Array  # (num_classes, m, n), over ξ_i
+
+
+class SpanState(NamedTuple):
+    """Weights at the last pruning, what they respond, and the coefficients gathered since."""
+
+    weights: jax.Array
+    base: Vectors
+    coefficients: Vectors
+
+
+class DenseState(NamedTuple):
+    """Weights, and the frozen mask (all true where weights may regrow)."""
+
+    weights: jax.Array
+    mask: jax.Array
+
+
+class Metrics(NamedTuple):
+    """Measured on a pruned copy of the network.
+
+    signal: max_r ⟨w_jr, μ_j⟩, mean over classes; signal_min: its minimum over classes.
+    noise: max over j, r, i of ⟨w_jr, ξ_i⟩.
+    rho_max: max ρ, the updates along ξ_i gathered since the last pruning; span only.
+    kept_signal: share of filters w_jr whose own signal coordinate j survives the pruning.
+    gamma, rho_bar, rho_underbar, coefficient_ratio*: with ``decomposition`` only; like rho_max they
+    describe the change since the last pruning, so take ``first_prune=None`` for those of the paper.
+    """
+
+    train_loss: jax.Array
+    test_loss: jax.Array
+    train_accuracy: jax.Array
+    test_accuracy: jax.Array
+    signal: jax.Array
+    signal_min: jax.Array
+    noise: jax.Array
+    kept_signal: jax.Array
+    rho_max: jax.Array | None = None
+    gamma: jax.Array | None = None
+    rho_bar: jax.Array | None = None
+    rho_underbar: jax.Array | None = None
+    coefficient_ratio: jax.Array | None = None
+    coefficient_ratio_low: jax.Array | None = None
+    coefficient_ratio_high: jax.Array | None = None
+
+
+def draw(config: Config, key: jax.Array) -> Draw:
+    weight_key, train_key, test_key = jax.random.split(key, 3)
+    train = signal_noise.draw(train_key, config.n, config.d, config.num_classes)
+    return Draw(
+        weights=jax.random.normal(weight_key, (config.num_classes, config.m, config.d)),
+        noise=train.noise,
+        targets=jax.nn.one_hot(train.labels, config.num_classes, axis=0),
+        test=signal_noise.draw(test_key, config.n_test, config.d, config.num_classes),
+        gram=train.noise @ train.noise.T,
+    )
+
+
+def init(config: Config, draw: Draw) -> SpanState | DenseState:
+    weights = config.sigma_0 * draw.weights
+    if config.descent == "dense":
+        return DenseState(weights, jnp.ones(weights.shape, bool))
+    return _rebased(config, draw, weights)
+
+
+def step(config: Config, draw: Draw, state: SpanState | DenseState, t: jax.Array) -> SpanState | DenseState:
+    state = _prune_when_due(config, draw, state, t)
+
+    def loss(responses: Vectors) -> jax.Array:
+        return jnp.mean(_losses(_logits(config, responses, draw.targets), draw.targets))
+
+    if isinstance(state, SpanState):
+        coefficients = descent.span(
+            loss, lambda c: _gram(config, draw, c), state.base, state.coefficients, config.learning_rate
+        )
+        return state._replace(coefficients=coefficients)
+    weights = descent.dense(
+        lambda w: loss(_responses(config, w, draw.noise)), state.weights, config.learning_rate
+    )
+    return state._replace(weights=weights if config.regrow else weights * state.mask)
+
+
+def measure(config: Config, draw: Draw, state: SpanState | DenseState) -> Metrics:
+    weights = _weights(config, draw, state)
+    mask = jnp.ones(weights.shape, bool) if config.first_prune is None else masks.topk(weights, config.K)
+    weights = weights * mask
+    responses = _responses(config, weights, draw.noise)
+    train_logits = _logits(config, responses, draw.targets)
+
+    def on_test(samples: signal_noise.Samples):
+        targets = jax.nn.one_hot(samples.labels, config.num_classes, axis=0)
+        logits = _logits(config, _responses(config, weights, samples.noise), targets)
+        return _losses(logits, targets), _correct(logits, targets)
+
+    test_loss, test_accuracy = evaluation.chunked_mean(on_test, draw.test)
+    classes = jnp.arange(config.num_classes)
+    own_signal = jnp.max(responses.signal[classes, :, classes], axis=1)
+    metrics = Metrics(
+        train_loss=jnp.mean(_losses(train_logits, draw.targets)),
+        test_loss=test_loss,
+        train_accuracy=jnp.mean(_correct(train_logits, draw.targets)),
+        test_accuracy=test_accuracy,
+        signal=jnp.mean(own_signal),
+        signal_min=jnp.min(own_signal),
+        noise=jnp.max(responses.noise),
+        kept_signal=jnp.mean(mask[classes, :, classes]),
+    )
+    if not isinstance(state, SpanState):
+        return metrics
+    # c_x multiplies x itself, the paper's coefficients multiply x / ‖x‖².
+    rho = state.coefficients.noise * config.sigma_p**2 * jnp.diagonal(draw.gram)[None, None, :]
+    metrics = metrics._replace(rho_max=jnp.max(rho))
+    if not config.decomposition:
+        return metrics
+    initial = _responses(config, config.sigma_0 * draw.weights, draw.noise)
+    coefficients = decomposition.Decomposition(state.coefficients.signal * config.mu**2, rho)
+    ratio = decomposition.coefficient_ratio(
+        coefficients, initial.signal, initial.noise, jnp.argmax(draw.targets, axis=0)
+    )
+    return metrics._replace(
+        gamma=coefficients.gamma,
+        rho_bar=jnp.maximum(rho, 0.0),
+        rho_underbar=jnp.minimum(rho, 0.0),
+        coefficient_ratio=ratio.typical,
+        coefficient_ratio_low=ratio.low,
+        coefficient_ratio_high=ratio.high,
+    )
+
+
+def _logits(config: Config, responses: Vectors, targets: jax.Array) -> jax.Array:
+    return two_layer_cnn.logits_from_responses(
+        *responses,
+        targets,
+        q=config.q,
+        grad_at_zero=config.relu_grad_at_zero,
+        reduction=config.filter_reduction,
+    )
+
+
+def _losses(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    return jax.vmap(losses.cross_entropy, in_axes=1)(logits, targets)
+
+
+def _correct(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    return (jnp.argmax(logits, axis=0) == jnp.argmax(targets, axis=0)).astype(logits.dtype)
+
+
+def _responses(config: Config, weights: jax.Array, noise: jax.Array) -> Vectors:
+    return Vectors(config.mu * weights[..., : config.num_classes], config.sigma_p * (weights @ noise.T))
+
+
+def _gram(config: Config, draw: Draw, coefficients: Vectors) -> Vectors:
+    """Responses that the coefficients add; signals are orthogonal to each other and to the noise."""
+    return Vectors(config.mu**2 * coefficients.signal, config.sigma_p**2 * (coefficients.noise @ draw.gram))
+
+
+def _weights(config: Config, draw: Draw, state: SpanState | DenseState) -> jax.Array:
+    if isinstance(state, DenseState):
+        return state.weights
+    along_noise = config.sigma_p * (state.coefficients.noise @ draw.noise)
+    along_signal = jnp.pad(
+        config.mu * state.coefficients.signal, ((0, 0), (0, 0), (0, config.d - config.num_classes))
+    )
+    return state.weights + along_noise + along_signal
+
+
+def _rebased(config: Config, draw: Draw, weights: jax.Array) -> SpanState:
+    base = _responses(config, weights, draw.noise)
+    return SpanState(weights, base, jax.tree.map(jnp.zeros_like, base))
+
+
+def _prune_when_due(config: Config, draw: Draw, state: SpanState | DenseState, t: jax.Array):
+    """Pruning comes before the update t; the times are static, so that one branch runs, not both."""
+    if config.first_prune is None:
+        return state
+
+    def prune(state):
+        weights = _weights(config, draw, state)
+        mask = masks.topk(weights, config.K)
+        if isinstance(state, SpanState):
+            return _rebased(config, draw, weights * mask)
+        return DenseState(weights * mask, state.mask if config.regrow else mask)
+
+    since = t - config.first_prune
+    due = (since >= 0) & (since % config.prune_every == 0) if config.regrow else since == 0
+    return lax.cond(due, prune, lambda state: state, state)
+
+
+def check(config: Config) -> None:
+    if config.descent == "span" and not config.regrow:
+        raise ValueError("regrow is False with descent='span'; allowed: descent='dense' (a mask per filter is fixed)")
+    if config.decomposition and config.descent != "span":
+        raise ValueError(f"decomposition is True with descent={config.descent!r}; allowed: descent='span'")
+
+
+EXPERIMENT = Experiment(
+    name="topk_pruning",
+    Config=Config,
+    draw=draw,
+    init=init,
+    step=step,
+    measure=measure,
+    readings={"fitted": Config(), "printed": Config(filter_reduction="mean")},
+    check=check,
+    dims={
+        "gamma": ("class", "filter", "signal_of_class"),
+        "rho_bar": ("class", "filter", "sample"),
+        "rho_underbar": ("class", "filter", "sample"),
+    },
+)

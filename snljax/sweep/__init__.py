@@ -1,0 +1,1 @@
+"""The sweep engine: a Grid goes in, a labelled Dataset comes out."""

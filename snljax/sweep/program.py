@@ -1,0 +1,303 @@
+"""Compiled functions for one block: seeds × points of networks per device, of one fixed shape."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from snljax.experiment import Experiment, fields_of
+
+MATMUL_PRECISION = {"highest": "highest", "tf32": "tensorfloat32"}
+
+
+class Block(NamedTuple):
+    """Shape of the unit of work: how many seeds times how many points one device trains at once."""
+
+    seeds: int
+    points: int
+
+
+class Program(NamedTuple):
+    """The compiled functions of a block, and what they cost.
+
+    Arguments are ``fixed`` (replicated: traced fields that are not swept, and step numbers) and
+    ``blocks`` (leading axis: devices). memory: bytes per device. seconds: tracing and compiling.
+    """
+
+    draw: Callable[..., Any]  # ({}, {"key": (seeds,)}) -> Draw
+    init: Callable[..., Any]  # (numbers, {"swept", "draw"}) -> State
+    advance: Callable[..., Any]  # (numbers + start, stop, {"swept", "draw", "state"}) -> State, finite
+    measure: Callable[..., Any]  # (numbers, {"swept", "draw", "state"}) -> Metrics
+    first_bad: Callable[..., Any]  # as advance -> first step after which a cell is not finite, or -1
+    memory: int
+    seconds: float
+
+
+class OverBudget(Exception):
+    """A block that would need more memory than allowed; found before it is compiled."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__(needed)
+        self.needed = needed
+
+
+class _Unreadable:
+    """Stands in for a traced field inside ``draw``: any use names the field and why it is closed."""
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "_name", name)
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError(
+            f"draw reads {object.__getattribute__(self, '_name')}, which may be swept; allowed: static fields only "
+            "(draw standardised randomness, and scale it in init or step)"
+        )
+
+    def __getattr__(self, attribute: str) -> Any:
+        return self._refuse()
+
+
+for _operation in (
+    "abs add and bool call complex contains eq float floordiv format ge getitem gt hash index int invert iter le len "
+    "lt matmul mod mul ne neg or pos pow radd rand rfloordiv rmatmul rmod rmul ror round rpow rsub rtruediv rxor str "
+    "sub truediv xor array jax_array"
+).split():
+    setattr(_Unreadable, f"__{_operation}__", _Unreadable._refuse)
+
+
+def traced_fields(config: Any) -> dict[str, Any]:
+    """Traced field name -> value."""
+    return {f.name: getattr(config, f.name) for f in fields_of(type(config)).values() if not f.static}
+
+
+def numbers(config: Any, names: Any) -> dict[str, np.ndarray]:
+    """Traced fields as strong arrays of the default dtype, so that no Python number retraces."""
+    info = fields_of(type(config))
+    return {n: np.asarray(getattr(config, n), _dtype(info[n].type)) for n in names}
+
+
+def swept_numbers(config: Any, points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The values along the points, in the dtypes of their fields."""
+    info = fields_of(type(config))
+    return {n: np.asarray(v, _dtype(info[n].type)) for n, v in points.items()}
+
+
+def _dtype(kind: type) -> Any:
+    return jax.dtypes.canonicalize_dtype(kind)
+
+
+def build(
+    experiment: Experiment,
+    config: Any,
+    swept: frozenset[str],
+    block: Block,
+    devices: tuple[Any, ...],
+    precision: str,
+    budget: int,
+) -> Program:
+    """The program for these static fields; compiled once and then kept.
+
+    Args:
+        experiment: its functions are traced once each.
+        config: only its static fields matter.
+        swept: traced fields with one value per point; all others are shared by the block.
+        block: seeds × points per device.
+        devices: one block runs on each.
+        precision: key of MATMUL_PRECISION.
+        budget: bytes per device.
+
+    Returns:
+        The Program.
+
+    Raises:
+        OverBudget: if the traced program would need more than the budget; nothing was compiled.
+    """
+    statics = dataclasses.replace(config, **dict.fromkeys(traced_fields(config)))
+    functions = experiment._replace(readings=None, check=None, dims=None)
+    key = (functions, statics, swept, block, devices, precision, bool(jax.config.jax_enable_x64))
+    if _trace(*key).memory > budget:
+        raise OverBudget(_trace(*key).memory)
+    program = _compile(*key)
+    if program.memory > budget:
+        raise OverBudget(program.memory)
+    return program
+
+
+def compiled_so_far() -> int:
+    """How many programs this process has compiled."""
+    return _compile.cache_info().misses
+
+
+class _Traced(NamedTuple):
+    stages: dict[str, Any]
+    first_bad: Callable[[], Any]
+    memory: int
+    seconds: float
+
+
+@functools.lru_cache(maxsize=32)
+def _trace(experiment, statics, swept, block, devices, precision, x64) -> _Traced:
+    started = time.perf_counter()
+    mesh = Mesh(np.array(devices), ("block",))
+    on_one = _block_functions(experiment, statics, swept, block)
+    traced = list(traced_fields(statics))
+    info = fields_of(type(statics))
+    replicated = NamedSharding(mesh, PartitionSpec())
+    split = NamedSharding(mesh, PartitionSpec("block"))
+
+    def abstract(tree: Any, sharding: Any) -> Any:
+        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree)
+
+    def trace(name: str, fixed: Any, blocks: Any) -> Any:
+        body = _per_device(on_one[name])
+        # check_vma off: loops in user code may start from constants.
+        mapped = jax.shard_map(
+            body, mesh=mesh, in_specs=(PartitionSpec(), PartitionSpec("block")), out_specs=PartitionSpec("block"),
+            check_vma=False,
+        )
+        with jax.default_matmul_precision(MATMUL_PRECISION[precision]):
+            return jax.jit(mapped).trace(fixed, blocks)
+
+    count = len(devices)
+    number = {n: jax.ShapeDtypeStruct((), _dtype(info[n].type)) for n in traced}
+    fixed = abstract({n: s for n, s in number.items() if n not in swept}, replicated)
+    along = abstract(
+        {n: jax.ShapeDtypeStruct((count, block.points), s.dtype) for n, s in number.items() if n in swept}, split
+    )
+    bounds = abstract(dict.fromkeys(("start", "stop"), jax.ShapeDtypeStruct((), np.int32)), replicated)
+    seeds = abstract({"seed": jax.ShapeDtypeStruct((count, block.seeds), np.uint32)}, split)
+
+    stages = {"draw": trace("draw", {}, seeds)}
+    blocks = {"swept": along, "draw": abstract(stages["draw"].out_info, split)}
+    stages["init"] = trace("init", fixed, blocks)
+    blocks = {**blocks, "state": abstract(stages["init"].out_info, split)}
+    stages["advance"] = trace("advance", fixed | bounds, blocks)
+    stages["measure"] = trace("measure", fixed, blocks)
+
+    memory = max(_traced_bytes(stage, count) for stage in stages.values())
+    return _Traced(
+        stages, lambda: trace("first_bad", fixed | bounds, blocks), memory, time.perf_counter() - started
+    )
+
+
+@functools.lru_cache(maxsize=32)
+def _compile(*key: Any) -> Program:
+    traced = _trace(*key)
+    started = time.perf_counter()
+    compiled = {name: stage.lower().compile() for name, stage in traced.stages.items()}
+
+    @functools.cache
+    def first_bad() -> Any:
+        """Compiled only when a cell has diverged."""
+        return traced.first_bad().lower().compile()
+
+    return Program(
+        **compiled,
+        first_bad=lambda *arguments: first_bad()(*arguments),
+        memory=max(traced.memory, *(_compiled_bytes(c) for c in compiled.values())),
+        seconds=traced.seconds + time.perf_counter() - started,
+    )
+
+
+def _block_functions(experiment: Experiment, statics: Any, swept: frozenset[str], block: Block) -> dict[str, Callable]:
+    """vmap over points inside, over seeds outside; only swept leaves are batched."""
+    traced = list(traced_fields(statics))
+    axes = dataclasses.replace(statics, **{n: 0 if n in swept else None for n in traced})
+    blind = dataclasses.replace(statics, **{n: _Unreadable(n) for n in traced})
+    point = jnp.arange(block.points)  # something to map over where nothing is swept
+
+    def config_of(fixed: dict, blocks: dict) -> Any:
+        return dataclasses.replace(statics, **{n: (blocks["swept"] if n in swept else fixed)[n] for n in traced})
+
+    def draw(fixed: dict, blocks: dict) -> Any:
+        root = jax.random.key(0)
+        return jax.vmap(lambda seed: experiment.draw(blind, jax.random.fold_in(root, seed)))(blocks["seed"])
+
+    def init(fixed: dict, blocks: dict) -> Any:
+        over_points = jax.vmap(lambda config, draw, _: experiment.init(config, draw), (axes, None, 0))
+        return jax.vmap(over_points, (None, 0, None))(config_of(fixed, blocks), blocks["draw"], point)
+
+    over_points = jax.vmap(experiment.step, (axes, None, 0, None))
+    step = jax.vmap(over_points, (None, 0, 0, None))
+
+    def advance(fixed: dict, blocks: dict) -> Any:
+        config = config_of(fixed, blocks)
+        state = lax.fori_loop(
+            fixed["start"], fixed["stop"], lambda t, s: step(config, blocks["draw"], s, t), blocks["state"]
+        )
+        return state, _finite(state, block)
+
+    def measure(fixed: dict, blocks: dict) -> Any:
+        over_points = jax.vmap(experiment.measure, (axes, None, 0))
+        return jax.vmap(over_points, (None, 0, 0))(config_of(fixed, blocks), blocks["draw"], blocks["state"])
+
+    def first_bad(fixed: dict, blocks: dict) -> Any:
+        config = config_of(fixed, blocks)
+
+        def one(t, carry):
+            state, first = carry
+            state = step(config, blocks["draw"], state, t)
+            return state, jnp.where((first < 0) & ~_finite(state, block), t + 1, first)
+
+        first = jnp.where(_finite(blocks["state"], block), -1, fixed["start"])
+        return lax.fori_loop(fixed["start"], fixed["stop"], one, (blocks["state"], first))[1]
+
+    return {"draw": draw, "init": init, "advance": advance, "measure": measure, "first_bad": first_bad}
+
+
+def _finite(state: Any, block: Block) -> jax.Array:
+    """Which cells have a state without NaN or infinity, shape (seeds, points)."""
+    leaves = [a for a in jax.tree.leaves(state) if jnp.issubdtype(a.dtype, jnp.inexact)]
+    good = [jnp.all(jnp.isfinite(a.reshape(*block, -1)), axis=-1) for a in leaves]
+    return functools.reduce(jnp.logical_and, good, jnp.ones(block, bool))
+
+
+def _per_device(function: Callable) -> Callable:
+    """Each device sees a leading axis of length 1; the functions of a block do not."""
+
+    def body(fixed: Any, blocks: Any) -> Any:
+        return jax.tree.map(lambda a: a[None], function(fixed, jax.tree.map(lambda a: a[0], blocks)))
+
+    return body
+
+
+def _compiled_bytes(compiled: Any) -> int:
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return 0
+    sizes = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    return sum(getattr(analysis, name) for name in sizes)
+
+
+def _traced_bytes(traced: Any, devices: int) -> int:
+    """Arguments, results and the largest single operation inside: on CPU the compiler's own analysis
+    misses what its library calls allocate."""
+    jaxpr = traced.jaxpr.jaxpr
+    outside = sum(_bytes(v.aval) for v in (*jaxpr.invars, *jaxpr.outvars)) // devices
+    return outside + _largest_operation(jaxpr)
+
+
+def _largest_operation(jaxpr: Any) -> int:
+    largest = 0
+    for equation in jaxpr.eqns:
+        inner = list(jax.extend.core.jaxprs_in_params(equation.params))
+        if inner:
+            largest = max(largest, *(_largest_operation(j) for j in inner))
+        else:
+            largest = max(largest, sum(_bytes(v.aval) for v in (*equation.invars, *equation.outvars)))
+    return largest
+
+
+def _bytes(aval: Any) -> int:
+    itemsize = getattr(getattr(aval, "dtype", None), "itemsize", 0)
+    return int(np.prod(getattr(aval, "shape", ()), dtype=np.int64)) * itemsize
