@@ -1,7 +1,8 @@
 """Phase diagrams of signal learning and noise memorisation, each trained as one XLA program."""
 
-from snljax import data, descent, losses, masks, measures, models, theory
+from snljax import boundary, data, descent, losses, masks, measures, models, theory
 from snljax.experiment import Experiment, field
+from snljax.reproduce import reproduce
 from snljax.sweep.engine import Interrupted, sweep
 from snljax.sweep.grid import Grid, zip
 
@@ -11,6 +12,7 @@ __all__ = [
     "Experiment",
     "Grid",
     "Interrupted",
+    "boundary",
     "data",
     "descent",
     "field",
@@ -18,7 +20,18 @@ __all__ = [
     "masks",
     "measures",
     "models",
+    "plotting",
+    "reproduce",
     "sweep",
     "theory",
     "zip",
 ]
+
+
+def __getattr__(name: str):
+    """``snljax.plotting`` on first use: it brings matplotlib along."""
+    if name == "plotting":
+        import importlib
+
+        return importlib.import_module("snljax.plotting")
+    raise AttributeError(f"module 'snljax' has no attribute {name!r}")

@@ -162,9 +162,7 @@ def coefficient_ratio_scale(
     return np.asarray(n) * snr(mu, sigma_p, d) ** 2 / np.asarray(num_classes)
 
 
-def topk_noise_scale(
-    mu: ArrayLike, sigma_p: ArrayLike, d: ArrayLike, n: ArrayLike, num_classes: ArrayLike
-) -> NDArray:
+def topk_noise_scale(mu: ArrayLike, sigma_p: ArrayLike, d: ArrayLike, n: ArrayLike, num_classes: ArrayLike) -> NDArray:
     r"""Bound on max |ρ| where the signal is learned (Theorem 4.2, its Õ with constant 1).
 
     .. math:: \mathcal T n^{-1} \mathrm{SNR}^{-2}

@@ -19,8 +19,27 @@ class Samples(NamedTuple):
     labels: jax.Array
 
 
-def draw(key: jax.Array, n: int, d: int, num_classes: int) -> Samples:
-    r"""Labels and unit noise; sample i depends on ``fold_in(key, i)`` alone, so n can grow.
+def sample_keys(key: jax.Array, n: int) -> jax.Array:
+    """One key per sample, ``fold_in(key, i)``: sample i stays the same when n grows.
+
+    Args:
+        key: a JAX random key.
+        n: number of samples, at least 1.
+
+    Returns:
+        Keys, shape (n,).
+
+    Example:
+        >>> import jax
+        >>> a, b = sample_keys(jax.random.key(0), 3), sample_keys(jax.random.key(0), 5)
+        >>> bool((a == b[:3]).all())
+        True
+    """
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+
+
+def draw(keys: jax.Array, d: int, num_classes: int) -> Samples:
+    r"""Labels and unit noise, one sample for each key.
 
     .. math:: y \sim \mathrm{Uniform}[\mathcal T], \qquad
               \zeta \sim \mathcal N(0, I_{d-\mathcal T}) \text{ on the coordinates after the first } \mathcal T
@@ -30,8 +49,7 @@ def draw(key: jax.Array, n: int, d: int, num_classes: int) -> Samples:
     is not drawn.
 
     Args:
-        key: a JAX random key.
-        n: number of samples, at least 1.
+        keys: from `sample_keys`, shape (n,).
         d: patch dimension, larger than num_classes.
         num_classes: 𝒯, at least 2.
 
@@ -40,25 +58,22 @@ def draw(key: jax.Array, n: int, d: int, num_classes: int) -> Samples:
 
     Example:
         >>> import jax
-        >>> s = draw(jax.random.key(0), n=5, d=8, num_classes=2)
+        >>> s = draw(sample_keys(jax.random.key(0), 5), d=8, num_classes=2)
         >>> s.noise.shape, s.labels.shape, float(abs(s.noise[:, :2]).max())
         ((5, 8), (5,), 0.0)
 
     Source: 000_00bc3c8244f7a20d.txt, Definition 3.1.
     """
 
-    def one(i: jax.Array) -> Samples:
-        label_key, noise_key = jax.random.split(jax.random.fold_in(key, i))
-        tail = jax.random.normal(noise_key, (d - num_classes,))
-        label = jax.random.randint(label_key, (), 0, num_classes, dtype=jnp.int32)
+    def one(key: jax.Array) -> Samples:
+        label = jax.random.randint(jax.random.fold_in(key, 0), (), 0, num_classes, dtype=jnp.int32)
+        tail = jax.random.normal(key, (d - num_classes,))
         return Samples(jnp.concatenate([jnp.zeros(num_classes), tail]), label)
 
-    return jax.vmap(one)(jnp.arange(n))
+    return jax.vmap(one)(keys)
 
 
-def patches(
-    samples: Samples, mu: float | jax.Array, sigma_p: float | jax.Array, num_classes: int
-) -> jax.Array:
+def patches(samples: Samples, mu: float | jax.Array, sigma_p: float | jax.Array, num_classes: int) -> jax.Array:
     r"""The inputs themselves, x = [μ e_y, σ_p ζ].
 
     Args:
@@ -72,7 +87,7 @@ def patches(
 
     Example:
         >>> import jax
-        >>> s = draw(jax.random.key(0), n=5, d=8, num_classes=2)
+        >>> s = draw(sample_keys(jax.random.key(0), 5), d=8, num_classes=2)
         >>> patches(s, mu=1.0, sigma_p=0.5, num_classes=2).shape
         (5, 2, 8)
 

@@ -113,12 +113,15 @@ class Metrics(NamedTuple):
 
 def draw(config: Config, key: jax.Array) -> Draw:
     weight_key, train_key, test_key = jax.random.split(key, 3)
-    train = signal_noise.draw(train_key, config.n, config.d, config.num_classes)
+    # One call for both sets: random numbers take long to compile.
+    keys = [signal_noise.sample_keys(train_key, config.n), signal_noise.sample_keys(test_key, config.n_test)]
+    both = signal_noise.draw(jnp.concatenate(keys), config.d, config.num_classes)
+    train, test = (signal_noise.Samples(*part) for part in zip(*(jnp.split(a, [config.n]) for a in both), strict=True))
     return Draw(
         weights=jax.random.normal(weight_key, (config.num_classes, config.m, config.d)),
         noise=train.noise,
         targets=jax.nn.one_hot(train.labels, config.num_classes, axis=0),
-        test=signal_noise.draw(test_key, config.n_test, config.d, config.num_classes),
+        test=test,
         gram=train.noise @ train.noise.T,
     )
 
@@ -141,9 +144,7 @@ def step(config: Config, draw: Draw, state: SpanState | DenseState, t: jax.Array
             loss, lambda c: _gram(config, draw, c), state.base, state.coefficients, config.learning_rate
         )
         return state._replace(coefficients=coefficients)
-    weights = descent.dense(
-        lambda w: loss(_responses(config, w, draw.noise)), state.weights, config.learning_rate
-    )
+    weights = descent.dense(lambda w: loss(_responses(config, w, draw.noise)), state.weights, config.learning_rate)
     return state._replace(weights=weights if config.regrow else weights * state.mask)
 
 
@@ -225,9 +226,7 @@ def _weights(config: Config, draw: Draw, state: SpanState | DenseState) -> jax.A
     if isinstance(state, DenseState):
         return state.weights
     along_noise = config.sigma_p * (state.coefficients.noise @ draw.noise)
-    along_signal = jnp.pad(
-        config.mu * state.coefficients.signal, ((0, 0), (0, 0), (0, config.d - config.num_classes))
-    )
+    along_signal = jnp.pad(config.mu * state.coefficients.signal, ((0, 0), (0, 0), (0, config.d - config.num_classes)))
     return state.weights + along_noise + along_signal
 
 

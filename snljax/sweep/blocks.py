@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from snljax.sweep.program import Block, OverBudget, Program
+from snljax.sweep.program import Block, OverBudgetError, Program
 
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _START = {"cpu": 8}  # networks a block; measured on CPU. Accelerators start wider and climb from there.
@@ -91,7 +91,7 @@ def choose(
     at least 5 % faster.
 
     Args:
-        build: compiles a shape; raises OverBudget.
+        build: compiles a shape; raises OverBudgetError.
         rate: measures network-steps per second of a compiled shape.
         points, seeds: how many there are.
         work: network-steps of the whole sweep.
@@ -114,11 +114,11 @@ def choose(
         try:
             program = build(shape(width))
             break
-        except OverBudget as over:
+        except OverBudgetError as over:
             if shape(width) == Block(1, 1):
                 raise ValueError(
-                    f"memory: {human_bytes(budget)} a device cannot hold one network; allowed: {human_bytes(over.needed)} "
-                    "or more, or a smaller n, n_test or d"
+                    f"memory: {human_bytes(budget)} a device cannot hold one network; "
+                    f"allowed: {human_bytes(over.needed)} or more, or a smaller system"
                 ) from None
             width //= 2
     best = rate(program, shape(width))
@@ -131,7 +131,7 @@ def choose(
             announce(f"measuring a block of {shape(candidate).seeds} seeds × {shape(candidate).points} points")
             try:
                 other = build(shape(candidate))
-            except OverBudget:
+            except OverBudgetError:
                 break
             speed = rate(other, shape(candidate))
             if speed < best * _BETTER:

@@ -94,9 +94,7 @@ class Results:
 
 def _coordinates(grid: Grid, axis: Axis) -> dict[str, Any]:
     columns = {axis.name: axis.coordinate, **axis.fields}
-    return {
-        name: (axis.name, _column(values), {"long_name": grid.label(name)}) for name, values in columns.items()
-    }
+    return {name: (axis.name, _column(values), {"long_name": grid.label(name)}) for name, values in columns.items()}
 
 
 def _column(values: tuple[Any, ...]) -> list[Any]:

@@ -21,7 +21,7 @@ from snljax.sweep import blocks as block_shapes
 from snljax.sweep import program as programs
 from snljax.sweep.dataset import DIVERGED, DONE, Results
 from snljax.sweep.grid import Bucket, Grid
-from snljax.sweep.program import Block, OverBudget, Program
+from snljax.sweep.program import Block, OverBudgetError, Program
 
 _SEGMENT_SECONDS = 0.5  # how often the host looks: progress, divergence, Ctrl-C
 _FIRST_SEGMENT = 8
@@ -97,9 +97,14 @@ def sweep(
     shapes: list[Block] = []
 
     bar = tqdm(
-        total=grid.cells * max(steps, 1), desc=grid.experiment.name, unit="step", unit_scale=True,
-        disable=not progress, smoothing=0.1, dynamic_ncols=True,
-    )  # fmt: skip
+        total=grid.cells * max(steps, 1),
+        desc=grid.experiment.name,
+        unit="step",
+        unit_scale=True,
+        disable=not progress,
+        smoothing=0.1,
+        dynamic_ncols=True,
+    )
 
     def announce(text: str) -> None:
         if progress:
@@ -119,22 +124,27 @@ def sweep(
                 probe_seconds += sum(p.seconds for p in discarded)
             try:
                 bar.set_postfix_str("compiling")
-                program, own_shape, fresh = run.fitted(shape, keep=fixed_block is not None)
-            except OverBudget as over:
+                program, own_shape = run.fitted(shape, keep=fixed_block is not None)
+            except OverBudgetError as over:
                 raise ValueError(
                     f"memory: {block_shapes.human_bytes(budget)} a device is too small for block={tuple(shape)}; "
                     f"allowed: {block_shapes.human_bytes(over.needed)} or more, or a smaller block"
                 ) from None
             shapes.append(own_shape)
-            compiled += fresh
-            compile_seconds += program.seconds if fresh else 0.0
+            if program.built > started:
+                compiled += 1
+                compile_seconds += program.seconds
             for part in run.rounds(own_shape):
                 bar.set_postfix_str(f"{finished}/{grid.cells} cells")
                 metrics, first_bad = run.train(program, part, own_shape, records, bar)
                 for device, (points, seeds) in enumerate(zip(part.points, part.seeds, strict=True)):
                     cells = tuple(index[points] for index in bucket.index)
-                    results.put(cells, seeds, [_take(m, device, seeds, points) for m in metrics],
-                                first_bad[device, : len(seeds), : len(points)])  # fmt: skip
+                    results.put(
+                        cells,
+                        seeds,
+                        [_take(m, device, seeds, points) for m in metrics],
+                        first_bad[device, : len(seeds), : len(points)],
+                    )
                     finished += len(points) * len(seeds)
         bar.set_postfix_str(f"{finished}/{grid.cells} cells")
     except KeyboardInterrupt:
@@ -172,17 +182,21 @@ class _Runner:
 
     def build(self, block: Block) -> Program:
         return programs.build(
-            self.grid.experiment, self.bucket.config, frozenset(self.swept), block, self.devices, self.precision,
+            self.grid.experiment,
+            self.bucket.config,
+            frozenset(self.swept),
+            block,
+            self.devices,
+            self.precision,
             self.budget,
-        )  # fmt: skip
+        )
 
-    def fitted(self, shape: Block, keep: bool) -> tuple[Program, Block, bool]:
+    def fitted(self, shape: Block, keep: bool) -> tuple[Program, Block]:
         """The program of that shape, halved until it fits this bucket unless the shape was asked for."""
-        before = programs.compiled_so_far()
         while True:
             try:
-                return self.build(shape), shape, programs.compiled_so_far() > before
-            except OverBudget:
+                return self.build(shape), shape
+            except OverBudgetError:
                 if keep or shape == Block(1, 1):
                     raise
                 shape = Block(max(shape.seeds // 2, 1), shape.points if shape.seeds > 1 else shape.points // 2)

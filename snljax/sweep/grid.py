@@ -105,9 +105,7 @@ class Grid:
     axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
 
-    def __init__(
-        self, experiment: str | Experiment, *zips: Zip, reading: str | None = None, **settings: Any
-    ) -> None:
+    def __init__(self, experiment: str | Experiment, *zips: Zip, reading: str | None = None, **settings: Any) -> None:
         self.experiment = experiments.get(experiment) if isinstance(experiment, str) else experiment
         self._fields = _checked_fields(self.experiment)
         readings = readings_of(self.experiment)
@@ -177,13 +175,15 @@ class Grid:
         """The cells, grouped by what has to be compiled apart."""
         axes = self.point_axes
         static = [any(self._fields[f].static for f in axis.fields) for axis in axes]
-        choices = [range(len(a.coordinate)) if s else (None,) for a, s in builtins.zip(axes, static)]
+        choices = [range(len(a.coordinate)) if s else (None,) for a, s in builtins.zip(axes, static, strict=True)]
         for chosen in itertools.product(*choices):
-            lengths = [1 if s else len(a.coordinate) for a, s in builtins.zip(axes, static)]
+            lengths = [1 if s else len(a.coordinate) for a, s in builtins.zip(axes, static, strict=True)]
             position = [p.reshape(-1) for p in np.indices(lengths)] if axes else []
-            index = tuple(p if c is None else np.full_like(p, c) for p, c in builtins.zip(position, chosen))
+            index = tuple(
+                p if c is None else np.full_like(p, c) for p, c in builtins.zip(position, chosen, strict=True)
+            )
             fixed, points = {}, {}
-            for axis, where, c in builtins.zip(axes, index, chosen):
+            for axis, where, c in builtins.zip(axes, index, chosen, strict=True):
                 for name, values in axis.fields.items():
                     if c is None:
                         points[name] = np.asarray(values)[where]
@@ -236,7 +236,9 @@ class Grid:
             if name not in _TOML_TABLES:
                 raise ValueError(f"{path}: " + _unknown("key", name, _TOML_TABLES))
         if "experiment" not in content:
-            raise ValueError(f"{path}: no experiment given; allowed: experiment = one of {', '.join(experiments.NAMES)}")
+            raise ValueError(
+                f"{path}: no experiment given; allowed: experiment = one of {', '.join(experiments.NAMES)}"
+            )
         for name, kind in (("settings", dict), ("axes", dict), ("zip", list)):
             if not isinstance(content.get(name, kind()), kind):
                 raise ValueError(f"{path}: {name} is {content[name]!r}; allowed: a table")
@@ -306,7 +308,7 @@ class Grid:
             low_open, *ends, high_open = _parse_range(info.range)
             for end, sign, is_open in ((ends[0], 1, low_open), (ends[1], -1, high_open)):
                 if end in given and info.name in home and home[info.name] is home.get(end):
-                    pairs = builtins.zip(given[info.name], given[end])
+                    pairs = builtins.zip(given[info.name], given[end], strict=True)
                 else:
                     pairs = itertools.product(given[info.name], given.get(end) or (float(end),))
                 for value, limit in pairs:
@@ -320,7 +322,9 @@ class Grid:
 def _checked_fields(experiment: Any) -> dict[str, FieldInfo]:
     """The fields of a well-formed experiment."""
     if not isinstance(experiment, Experiment):
-        raise ValueError(f"experiment: {experiment!r} is of type {type(experiment).__name__}; allowed: a name or an Experiment")
+        raise ValueError(
+            f"experiment: {experiment!r} is of type {type(experiment).__name__}; allowed: a name or an Experiment"
+        )
     if not dataclasses.is_dataclass(experiment.Config):
         raise ValueError(f"{experiment.name}: Config is not a dataclass; allowed: a frozen, registered dataclass")
     known = fields_of(experiment.Config)
@@ -330,7 +334,9 @@ def _checked_fields(experiment: Any) -> dict[str, FieldInfo]:
         if info.name in _RESERVED:
             raise ValueError(f"{experiment.name}: Config has a field {info.name!r}, which the engine uses itself")
         if info.type not in _TYPE_NAMES:
-            raise ValueError(f"{experiment.name}: field {info.name} has type {info.type}; allowed: int, float, bool, str")
+            raise ValueError(
+                f"{experiment.name}: field {info.name} has type {info.type}; allowed: int, float, bool, str"
+            )
         if not info.static and (info.type is str or info.optional):
             raise ValueError(f"{experiment.name}: field {info.name} cannot be traced; allowed: mark it static")
     return known

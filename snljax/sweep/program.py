@@ -32,6 +32,7 @@ class Program(NamedTuple):
 
     Arguments are ``fixed`` (replicated: traced fields that are not swept, and step numbers) and
     ``blocks`` (leading axis: devices). memory: bytes per device. seconds: tracing and compiling.
+    built: time.perf_counter() when done.
     """
 
     draw: Callable[..., Any]  # ({}, {"key": (seeds,)}) -> Draw
@@ -41,9 +42,10 @@ class Program(NamedTuple):
     first_bad: Callable[..., Any]  # as advance -> first step after which a cell is not finite, or -1
     memory: int
     seconds: float
+    built: float
 
 
-class OverBudget(Exception):
+class OverBudgetError(Exception):
     """A block that would need more memory than allowed; found before it is compiled."""
 
     def __init__(self, needed: int) -> None:
@@ -67,11 +69,12 @@ class _Unreadable:
         return self._refuse()
 
 
-for _operation in (
-    "abs add and bool call complex contains eq float floordiv format ge getitem gt hash index int invert iter le len "
-    "lt matmul mod mul ne neg or pos pow radd rand rfloordiv rmatmul rmod rmul ror round rpow rsub rtruediv rxor str "
-    "sub truediv xor array jax_array"
-).split():
+_OPERATIONS = """
+    abs add and array bool call complex contains eq float floordiv format ge getitem gt hash index int invert iter
+    jax_array le len lt matmul mod mul ne neg or pos pow radd rand rfloordiv rmatmul rmod rmul ror round rpow rsub
+    rtruediv rxor str sub truediv xor
+"""
+for _operation in _OPERATIONS.split():
     setattr(_Unreadable, f"__{_operation}__", _Unreadable._refuse)
 
 
@@ -120,22 +123,17 @@ def build(
         The Program.
 
     Raises:
-        OverBudget: if the traced program would need more than the budget; nothing was compiled.
+        OverBudgetError: if the traced program would need more than the budget; nothing was compiled.
     """
     statics = dataclasses.replace(config, **dict.fromkeys(traced_fields(config)))
     functions = experiment._replace(readings=None, check=None, dims=None)
     key = (functions, statics, swept, block, devices, precision, bool(jax.config.jax_enable_x64))
     if _trace(*key).memory > budget:
-        raise OverBudget(_trace(*key).memory)
+        raise OverBudgetError(_trace(*key).memory)
     program = _compile(*key)
     if program.memory > budget:
-        raise OverBudget(program.memory)
+        raise OverBudgetError(program.memory)
     return program
-
-
-def compiled_so_far() -> int:
-    """How many programs this process has compiled."""
-    return _compile.cache_info().misses
 
 
 class _Traced(NamedTuple):
@@ -162,7 +160,10 @@ def _trace(experiment, statics, swept, block, devices, precision, x64) -> _Trace
         body = _per_device(on_one[name])
         # check_vma off: loops in user code may start from constants.
         mapped = jax.shard_map(
-            body, mesh=mesh, in_specs=(PartitionSpec(), PartitionSpec("block")), out_specs=PartitionSpec("block"),
+            body,
+            mesh=mesh,
+            in_specs=(PartitionSpec(), PartitionSpec("block")),
+            out_specs=PartitionSpec("block"),
             check_vma=False,
         )
         with jax.default_matmul_precision(MATMUL_PRECISION[precision]):
@@ -185,9 +186,7 @@ def _trace(experiment, statics, swept, block, devices, precision, x64) -> _Trace
     stages["measure"] = trace("measure", fixed, blocks)
 
     memory = max(_traced_bytes(stage, count) for stage in stages.values())
-    return _Traced(
-        stages, lambda: trace("first_bad", fixed | bounds, blocks), memory, time.perf_counter() - started
-    )
+    return _Traced(stages, lambda: trace("first_bad", fixed | bounds, blocks), memory, time.perf_counter() - started)
 
 
 @functools.lru_cache(maxsize=32)
@@ -206,6 +205,7 @@ def _compile(*key: Any) -> Program:
         first_bad=lambda *arguments: first_bad()(*arguments),
         memory=max(traced.memory, *(_compiled_bytes(c) for c in compiled.values())),
         seconds=traced.seconds + time.perf_counter() - started,
+        built=time.perf_counter(),
     )
 
 

@@ -1,0 +1,78 @@
+"""Curves and conditions of paper 000: values by hand, limits, monotonicity."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from snljax import theory
+
+SIGMAS = np.linspace(0.05, 3.0, 60)
+
+
+@pytest.mark.parametrize(
+    ("value", "by_hand"),
+    [
+        (theory.snr(1.0, 0.5, 400), 0.1),
+        (theory.snr(3.0, 2.0, 9), 0.5),
+        (theory.signal_learning_snr(10, 10_000), 1.0),
+        (theory.signal_learning_snr(2, 16), 1.0),
+        (theory.memorization_snr(200), 0.005),
+        (theory.topk_upper_boundary(1.0), 95.0),
+        (theory.topk_upper_boundary(0.5), 380.0),
+        (theory.topk_upper_boundary(2.0, constant=8.0, exponent=-3.0), 1.0),
+        (theory.topk_lower_boundary(1.0), 120 * 0.6065306597),
+        (theory.topk_lower_boundary(0.5), 120 * 0.1353352832),
+        (theory.topk_lower_boundary(0.5, constant=10.0, mu=0.5), 10 * 0.3678794412),
+        (theory.over_pruning_bound(np.sqrt(2 / (np.pi * np.log(4 / 3))), d=200), 100.0 * (2 - 1.0)),
+        (theory.over_pruning_bound(np.sqrt(2 * 9 / (np.pi * np.log(4 / 3))), d=50, mu=3.0), 25.0),
+        (theory.coefficient_ratio_scale(1.0, 0.5, 400, 200, 10), 0.2),
+        (theory.topk_noise_scale(1.0, 0.5, 400, 200, 10), 5.0),
+    ],
+)
+def test_values_by_hand(value, by_hand):
+    """over_pruning_bound: where exp(-2μ²/(πσ²)) = 3/4, K = d(1 - √(1/4)) = d/2."""
+    assert float(value) == pytest.approx(by_hand, rel=1e-9)
+
+
+def test_limits():
+    assert float(theory.topk_lower_boundary(1e-2)) == 0.0
+    assert float(theory.topk_lower_boundary(1e6)) == pytest.approx(120)
+    assert float(theory.over_pruning_bound(1e-2, d=200)) == pytest.approx(0, abs=1e-12)
+    assert float(theory.over_pruning_bound(1e9, d=200)) == pytest.approx(200)
+    # 1 - √(1 - x) ≈ x/2 for small x: no cancellation to zero while x is far above the rounding.
+    x = np.exp(-2 / (np.pi * 0.2**2))
+    assert float(theory.over_pruning_bound(0.2, d=200)) == pytest.approx(100 * x, rel=1e-6)
+
+
+def test_monotonicity():
+    assert np.all(np.diff(theory.topk_upper_boundary(SIGMAS)) < 0)
+    assert np.all(np.diff(theory.topk_lower_boundary(SIGMAS)) > 0)
+    assert np.all(np.diff(theory.over_pruning_bound(SIGMAS[4:], d=200)) > 0)
+    assert np.all(np.diff(theory.snr(1.0, SIGMAS, 200)) < 0)
+    bound = theory.over_pruning_bound(SIGMAS, d=200)
+    assert np.all((bound >= 0) & (bound <= 200))
+
+
+def test_scalings():
+    np.testing.assert_allclose(theory.topk_upper_boundary(2 * SIGMAS), theory.topk_upper_boundary(SIGMAS) / 4)
+    np.testing.assert_allclose(theory.signal_learning_snr(6, 16 * 50), theory.signal_learning_snr(3, 50))
+    base = theory.coefficient_ratio_scale(1.0, SIGMAS, 200, 100, 10)
+    np.testing.assert_allclose(theory.coefficient_ratio_scale(2.0, 2 * SIGMAS, 200, 100, 10), base)
+    np.testing.assert_allclose(theory.coefficient_ratio_scale(1.0, SIGMAS, 400, 200, 10), base)
+    np.testing.assert_allclose(base * theory.topk_noise_scale(1.0, SIGMAS, 200, 100, 10), 1.0)
+
+
+def test_arrays_broadcast():
+    d = np.array([100, 400])
+    assert theory.snr(1.0, SIGMAS[:, None], d[None, :]).shape == (60, 2)
+    assert theory.over_pruning_bound(SIGMAS, d=200).shape == (60,)
+    assert theory.memorization_snr([10, 20]).tolist() == [0.1, 0.05]
+
+
+def test_the_two_curves_of_figure_2_cross_where_the_generalising_band_closes():
+    """95 σ^-2 and 120 exp(-1/(2σ²)) enclose a band for small σ_p that is gone at σ_p = 1.5."""
+    band = theory.topk_upper_boundary(SIGMAS) - theory.topk_lower_boundary(SIGMAS)
+    assert band[np.isclose(SIGMAS, 1.0)] == pytest.approx(95 - 120 * np.exp(-0.5))
+    assert np.count_nonzero(np.diff(np.sign(band))) == 1
+    assert band[0] > 0 > band[-1]
