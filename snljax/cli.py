@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"snljax: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt as stopped:
-        print(f"snljax: {stopped or 'interrupted'}", file=sys.stderr)
+        print(f"snljax: {str(stopped) or 'interrupted'}", file=sys.stderr)
         raise SystemExit(130) from None
     except BrokenPipeError:  # the reader, head for example, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -158,7 +158,7 @@ def _list(_: argparse.Namespace) -> None:
 
     print("experiments (snljax run NAME):")
     for name in experiments.NAMES:
-        print(f"  {name:<16} {experiments.get(name).Config.__doc__.splitlines()[0]}")
+        print(f"  {name:<16} {(experiments.get(name).Config.__doc__ or '').splitlines()[0]}")
     print("figures (snljax reproduce NAME):")
     for name in figures.NAMES:
         print(f"  {name:<16} {figures.get(name).summary}")
@@ -202,6 +202,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
 
 
 def _plot(arguments: argparse.Namespace) -> None:
+    import matplotlib.pyplot as plt
     import xarray as xr
 
     from snljax import plotting
@@ -222,10 +223,10 @@ def _plot(arguments: argparse.Namespace) -> None:
     for name, value in (("x", x), ("y", y)):
         if value not in dims or len(dims) < 2:
             raise ValueError(f"{name}: {value!r} is no dimension to draw; allowed: two of {', '.join(dims) or 'none'}")
-    ax = plotting.heatmap(values, x=x, y=y, threshold=arguments.threshold, log=arguments.log, status=ds.status)
+    plotting.heatmap(values, x=x, y=y, threshold=arguments.threshold, log=arguments.log, status=ds.status)
     out = arguments.out or arguments.file.with_suffix(".png")
     try:
-        ax.figure.savefig(out, dpi=200)
+        plt.savefig(out, dpi=200)
     except (OSError, ValueError) as error:
         raise ValueError(f"out: {out} cannot be written ({error})") from None
     print(f"wrote {out}")

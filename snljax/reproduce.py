@@ -97,8 +97,9 @@ def reproduce(
 
 def _grid(settings: dict[str, Any]) -> tuple[Grid, int | None]:
     """A preset's sweep: a table of columns is one axis that moves several fields."""
-    plain = {n: zip(**v) if isinstance(v, dict) else v for n, v in settings.items() if n != "record_every"}
-    return Grid(plain.pop("experiment", "topk_pruning"), **plain), settings.get("record_every")
+    plain: dict[str, Any] = {n: zip(**v) if isinstance(v, dict) else v for n, v in settings.items()}
+    record_every = plain.pop("record_every", None)
+    return Grid(plain.pop("experiment", "topk_pruning"), **plain), record_every
 
 
 def _remarks(grids: dict[str, tuple[Grid, int | None]], datasets: dict[str, xr.Dataset]) -> list[str]:

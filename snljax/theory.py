@@ -23,7 +23,7 @@ def snr(mu: ArrayLike, sigma_p: ArrayLike, d: ArrayLike) -> NDArray:
         >>> float(snr(1.0, 0.5, 400))
         0.1
 
-    Source: 000_00bc3c8244f7a20d.txt, Section 4 (definition of SNR).
+    Source: 000_00bc3c8244f7a20d.txt, Section 5.1 (μ against σ_p √d; the paper does not write the definition out).
     """
     return np.asarray(mu) / (np.asarray(sigma_p) * np.sqrt(d))
 
@@ -128,7 +128,7 @@ def over_pruning_bound(sigma_p: ArrayLike, d: int, mu: float = 1.0) -> NDArray:
 
     Example:
         >>> round(float(over_pruning_bound(1.0, d=200)), 1)
-        62.7
+        62.8
 
     Source: 000_00bc3c8244f7a20d.txt, Theorem 4.5.
     """

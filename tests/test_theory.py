@@ -24,7 +24,7 @@ SIGMAS = np.linspace(0.05, 3.0, 60)
         (theory.topk_lower_boundary(1.0), 120 * 0.6065306597),
         (theory.topk_lower_boundary(0.5), 120 * 0.1353352832),
         (theory.topk_lower_boundary(0.5, constant=10.0, mu=0.5), 10 * 0.3678794412),
-        (theory.over_pruning_bound(np.sqrt(2 / (np.pi * np.log(4 / 3))), d=200), 100.0 * (2 - 1.0)),
+        (theory.over_pruning_bound(np.sqrt(2 / (np.pi * np.log(4 / 3))), d=200), 100.0),
         (theory.over_pruning_bound(np.sqrt(2 * 9 / (np.pi * np.log(4 / 3))), d=50, mu=3.0), 25.0),
         (theory.coefficient_ratio_scale(1.0, 0.5, 400, 200, 10), 0.2),
         (theory.topk_noise_scale(1.0, 0.5, 400, 200, 10), 5.0),
@@ -70,8 +70,8 @@ def test_arrays_broadcast():
     assert theory.memorization_snr([10, 20]).tolist() == [0.1, 0.05]
 
 
-def test_the_two_curves_of_figure_2_cross_where_the_generalising_band_closes():
-    """95 σ^-2 and 120 exp(-1/(2σ²)) enclose a band for small σ_p that is gone at σ_p = 1.5."""
+def test_the_two_curves_of_figure_2_cross_once():
+    """95 σ^-2 and 120 exp(-1/(2σ²)) enclose a band where σ_p is small, and none where it is large."""
     band = theory.topk_upper_boundary(SIGMAS) - theory.topk_lower_boundary(SIGMAS)
     assert band[np.isclose(SIGMAS, 1.0)] == pytest.approx(95 - 120 * np.exp(-0.5))
     assert np.count_nonzero(np.diff(np.sign(band))) == 1

@@ -77,7 +77,7 @@ def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
         right.plot(sigma_p, theory.over_pruning_bound(sigma_p, d), color="black", ls=":", label="Theorem 4.5")
         half_cell = 0.5 * float(ds.K[1] - ds.K[0])
         right.set_ylim(float(ds.K.min()) - half_cell, float(ds.K.max()) + half_cell)
-        right.legend(loc="lower left", fontsize=8)
+        right.legend(loc="center left", fontsize=8)
         seeds, steps = ds.sizes["seed"], _setting(ds, "steps")
         left.set_title(f"{reading}: {steps} steps, mean of {seeds} seeds", fontsize=10)
         right.set_title(rf"blue: $L_\mathcal{{D}} < {THRESHOLD:g}$", fontsize=10)
@@ -136,7 +136,7 @@ def _heatmap_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
         )
     at_one = ds.sel(sigma_p=1.0, method="nearest")
     dense = interval(at_one.test_loss.sel(K=d))
-    best = at_one.test_loss.mean("seed").idxmin("K").item()
+    best = int(at_one.test_loss.mean("seed").idxmin("K"))
     pruned = interval(at_one.test_loss.sel(K=best))
     claims.append(
         Claim(
@@ -300,7 +300,7 @@ def draw_boundary(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any
         mean = np.array([b.mean for b in bands])
         spread = np.array([[b.mean - b.low, b.high - b.mean] for b in bands]).T
         last.errorbar(edge.sigma_p, mean, spread, fmt=marker, color=color, capsize=3, label=f"{reading} reading")
-    sigma_p = np.linspace(*(float(v) for v in (edge.sigma_p.min(), edge.sigma_p.max())), 200)
+    sigma_p = np.linspace(float(edge.sigma_p.min()), float(edge.sigma_p.max()), 200)
     last.plot(sigma_p, theory.topk_upper_boundary(sigma_p), color="black", label=r"paper: $95\,\sigma_p^{-2}$")
     last.set(xscale="log", yscale="log", xlabel=r"$\sigma_p$", ylabel=rf"$K$ where $L_\mathcal{{D}} = {THRESHOLD:g}$")
     ticks = edge.sigma_p.values

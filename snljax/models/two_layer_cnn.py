@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import jax
 import jax.numpy as jnp
-
-Reduction = Literal["sum", "mean"]
 
 
 @jax.custom_jvp
@@ -73,7 +69,7 @@ def relu_power(x: jax.Array, q: float = 1, grad_at_zero: float | jax.Array = 1.0
     return relu(x, 0.0) ** (int(q) if float(q).is_integer() else q)
 
 
-def sum_filters(activations: jax.Array, axis: int, reduction: Reduction) -> jax.Array:
+def sum_filters(activations: jax.Array, axis: int, reduction: str) -> jax.Array:
     """Sum (or, as three of the papers print, mean) over the filters of a class."""
     return jnp.sum(activations, axis) if reduction == "sum" else jnp.mean(activations, axis)
 
@@ -84,7 +80,7 @@ def apply(
     *,
     q: float = 1,
     grad_at_zero: float | jax.Array = 1.0,
-    reduction: Reduction = "sum",
+    reduction: str = "sum",
 ) -> jax.Array:
     r"""Logits of one example.
 
@@ -118,7 +114,7 @@ def logits_from_responses(
     *,
     q: float = 1,
     grad_at_zero: float | jax.Array = 1.0,
-    reduction: Reduction = "sum",
+    reduction: str = "sum",
 ) -> jax.Array:
     r"""Logits of many examples from what the filters respond to their patches.
 

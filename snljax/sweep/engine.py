@@ -138,7 +138,7 @@ def sweep(
                 bar.set_postfix_str(f"{finished}/{grid.cells} cells")
                 metrics, first_bad = run.train(program, part, own_shape, records, bar)
                 for device, (points, seeds) in enumerate(zip(part.points, part.seeds, strict=True)):
-                    cells = tuple(index[points] for index in bucket.index)
+                    cells = tuple(index[points] for index in bucket.position)
                     results.put(
                         cells,
                         seeds,
@@ -175,7 +175,7 @@ class _Runner:
         self.fixed = programs.numbers(
             bucket.config, [n for n in programs.traced_fields(bucket.config) if n not in self.swept]
         )
-        self.point_count = len(bucket.index[0]) if bucket.index else 1
+        self.point_count = len(bucket.position[0]) if bucket.position else 1
         self.sharding = NamedSharding(Mesh(np.array(devices), ("block",)), PartitionSpec("block"))
         self.segment = _FIRST_SEGMENT
         self._drawn: tuple[Any, Any] = (None, None)

@@ -26,7 +26,8 @@ _RESERVED = ("seed", "step", "status", "first_bad_step")
 _TOML_TABLES = ("experiment", "reading", "settings", "axes", "zip")
 
 
-class Zip(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Zip:
     """Fields that move together along one axis."""
 
     fields: dict[str, tuple[Any, ...]]
@@ -69,12 +70,12 @@ class Bucket(NamedTuple):
     """The cells that one program can train: one value of every static field.
 
     config: Config with plain Python numbers. points: swept traced field -> values, shape (points,).
-    index: for each axis of the grid without ``seed``, the position of each point, shape (points,).
+    position: for each axis of the grid without ``seed``, where each point lies on it, shape (points,).
     """
 
     config: Any
     points: dict[str, np.ndarray]
-    index: tuple[np.ndarray, ...]
+    position: tuple[np.ndarray, ...]
 
 
 class Grid:
@@ -307,6 +308,7 @@ class Grid:
                 continue
             low_open, *ends, high_open = _parse_range(info.range)
             for end, sign, is_open in ((ends[0], 1, low_open), (ends[1], -1, high_open)):
+                pairs: Iterable[tuple[Any, Any]]
                 if end in given and info.name in home and home[info.name] is home.get(end):
                     pairs = builtins.zip(given[info.name], given[end], strict=True)
                 else:
@@ -371,7 +373,7 @@ def _check_axis(name: str, values: tuple[Any, ...], unique: bool) -> None:
 
 
 def _seed(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value <= _MAX_SEED:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SEED:
         raise ValueError(f"seed: {value!r} is not a seed; allowed: a whole number, 0 to {_MAX_SEED}")
     return int(value)
 

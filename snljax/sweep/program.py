@@ -126,14 +126,23 @@ def build(
         OverBudgetError: if the traced program would need more than the budget; nothing was compiled.
     """
     statics = dataclasses.replace(config, **dict.fromkeys(traced_fields(config)))
-    functions = experiment._replace(readings=None, check=None, dims=None)
-    key = (functions, statics, swept, block, devices, precision, bool(jax.config.jax_enable_x64))
+    functions = _Functions(experiment.draw, experiment.init, experiment.step, experiment.measure)
+    key = (functions, statics, swept, block, devices, precision, _dtype(float))
     if _trace(*key).memory > budget:
         raise OverBudgetError(_trace(*key).memory)
     program = _compile(*key)
     if program.memory > budget:
         raise OverBudgetError(program.memory)
     return program
+
+
+class _Functions(NamedTuple):
+    """What a program is made of; hashable, as an Experiment with its readings is not."""
+
+    draw: Callable[..., Any]
+    init: Callable[..., Any]
+    step: Callable[..., Any]
+    measure: Callable[..., Any]
 
 
 class _Traced(NamedTuple):
@@ -144,10 +153,10 @@ class _Traced(NamedTuple):
 
 
 @functools.lru_cache(maxsize=32)
-def _trace(experiment, statics, swept, block, devices, precision, x64) -> _Traced:
+def _trace(functions, statics, swept, block, devices, precision, dtype) -> _Traced:
     started = time.perf_counter()
     mesh = Mesh(np.array(devices), ("block",))
-    on_one = _block_functions(experiment, statics, swept, block)
+    on_one = _block_functions(functions, statics, swept, block)
     traced = list(traced_fields(statics))
     info = fields_of(type(statics))
     replicated = NamedSharding(mesh, PartitionSpec())
@@ -209,7 +218,7 @@ def _compile(*key: Any) -> Program:
     )
 
 
-def _block_functions(experiment: Experiment, statics: Any, swept: frozenset[str], block: Block) -> dict[str, Callable]:
+def _block_functions(functions: _Functions, statics: Any, swept: frozenset[str], block: Block) -> dict[str, Callable]:
     """vmap over points inside, over seeds outside; only swept leaves are batched."""
     traced = list(traced_fields(statics))
     axes = dataclasses.replace(statics, **{n: 0 if n in swept else None for n in traced})
@@ -221,13 +230,13 @@ def _block_functions(experiment: Experiment, statics: Any, swept: frozenset[str]
 
     def draw(fixed: dict, blocks: dict) -> Any:
         root = jax.random.key(0)
-        return jax.vmap(lambda seed: experiment.draw(blind, jax.random.fold_in(root, seed)))(blocks["seed"])
+        return jax.vmap(lambda seed: functions.draw(blind, jax.random.fold_in(root, seed)))(blocks["seed"])
 
     def init(fixed: dict, blocks: dict) -> Any:
-        over_points = jax.vmap(lambda config, draw, _: experiment.init(config, draw), (axes, None, 0))
+        over_points = jax.vmap(lambda config, draw, _: functions.init(config, draw), (axes, None, 0))
         return jax.vmap(over_points, (None, 0, None))(config_of(fixed, blocks), blocks["draw"], point)
 
-    over_points = jax.vmap(experiment.step, (axes, None, 0, None))
+    over_points = jax.vmap(functions.step, (axes, None, 0, None))
     step = jax.vmap(over_points, (None, 0, 0, None))
 
     def advance(fixed: dict, blocks: dict) -> Any:
@@ -238,7 +247,7 @@ def _block_functions(experiment: Experiment, statics: Any, swept: frozenset[str]
         return state, _finite(state, block)
 
     def measure(fixed: dict, blocks: dict) -> Any:
-        over_points = jax.vmap(experiment.measure, (axes, None, 0))
+        over_points = jax.vmap(functions.measure, (axes, None, 0))
         return jax.vmap(over_points, (None, 0, 0))(config_of(fixed, blocks), blocks["draw"], blocks["state"])
 
     def first_bad(fixed: dict, blocks: dict) -> Any:

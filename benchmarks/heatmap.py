@@ -1,0 +1,270 @@
+"""Network-steps per second on paper 000's heatmap, against PyTorch, plain JAX and the machine's own peak.
+
+    python benchmarks/heatmap.py [--device cpu|gpu] [--points 4 8 16] [--rounds 9] [--quick]
+
+Timed is training alone, not drawing data or testing. All contenders train the same networks from the
+same numbers; before anything is timed, their losses after 30 steps must agree. They run in turns, and
+ratios are taken within a turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import common
+import jax
+import jax.numpy as jnp
+import numpy as np
+import peers
+from jax import lax
+
+import snljax as snl
+from snljax.sweep import engine
+from snljax.sweep.program import Block
+
+SETTING = {
+    "n": 200, "num_classes": 10, "d": 200, "m": 20, "mu": 1.0, "learning_rate": 0.05, "sigma_0": 0.01, "prune_every": 10
+}  # fmt: skip
+GRAM_FLOP = 2 * SETTING["num_classes"] * SETTING["m"] * SETTING["n"] ** 2
+PRUNING_FLOP = 2 * 2 * SETTING["num_classes"] * SETTING["m"] * SETTING["n"] * SETTING["d"] / SETTING["prune_every"]
+CHECK_STEPS, TOLERANCE = 30, 1e-3
+SPAN, DENSE, FREE, PEAK = "snljax span", "snljax dense", "snljax span, no pruning", "matrix product alone"
+EAGER, LOOP = "PyTorch eager loop", "JAX jitted loop"
+FUNC, COMPILED = "torch.func.vmap", "torch.func.vmap + torch.compile"
+
+
+class Contender(NamedTuple):
+    """train(steps) trains ``networks`` networks from the start and returns when they are done."""
+
+    train: Callable[[int], Any]
+    networks: int
+    loss: Callable[[Any], np.ndarray] | None = None  # of what train returns -> (networks,)
+
+
+def cells(count: int) -> dict[str, list[Any]]:
+    """Settings of ``count`` networks across the heatmap."""
+    K = np.linspace(SETTING["d"] / 10, SETTING["d"], count).round().astype(int)
+    return {"sigma_p": np.linspace(0.1, 1.0, count).tolist(), "K": K.tolist()}
+
+
+def snljax(count: int, device: Any, **settings: Any) -> tuple[Contender, Any]:
+    """snljax's compiled program for one block of that many points, and its draw of data and weights."""
+    grid = snl.Grid("topk_pruning", snl.zip(**cells(count)), steps=1, n_test=8, **(SETTING | settings))
+    run = engine._Runner(grid, next(iter(grid.buckets())), (device,), "highest", 10**12)
+    shape = Block(1, count)
+    program, _ = run.fitted(shape, keep=True)
+    blocks = run._start(program, next(iter(run.rounds(shape))), shape)
+
+    def train(steps: int) -> Any:
+        bounds = {"start": np.int32(0), "stop": np.int32(steps)}
+        return jax.block_until_ready(program.advance(run.fixed | bounds, blocks)[0])
+
+    def loss(state: Any) -> np.ndarray:
+        return np.asarray(program.measure(run.fixed, blocks | {"state": state}).train_loss)[0, 0]
+
+    draw = jax.tree.map(lambda a: np.asarray(a)[0, 0], blocks["draw"])
+    return Contender(train, count, loss), draw
+
+
+def peer(name: str, count: int, device: Any, draw: Any, prune_every: int | None) -> Contender:
+    """One of the others, on the same data and weights."""
+    problem = peers.Problem(
+        np.float32(SETTING["sigma_0"]) * draw.weights, draw.noise, draw.targets.argmax(0),
+        *(np.float32(cells(count)["sigma_p"]), np.array(cells(count)["K"])),
+        SETTING["mu"], SETTING["learning_rate"], prune_every,
+    )  # fmt: skip
+    train = {
+        EAGER: functools.partial(peers.torch_loop, problem, torch_device(device)),
+        FUNC: functools.partial(peers.torch_func, problem, torch_device(device), False),
+        COMPILED: functools.partial(peers.torch_func, problem, torch_device(device), True),
+        LOOP: functools.partial(peers.jax_loop, problem, device),
+    }[name]()
+    return Contender(train, count, lambda weights: numpy_loss(problem, weights))
+
+
+def numpy_loss(problem: peers.Problem, weights: np.ndarray) -> np.ndarray:
+    """Training loss of a pruned copy, in float64."""
+    losses = []
+    for w, sigma, k in zip(np.float64(weights), problem.sigma_p, problem.K, strict=True):
+        if problem.prune_every:
+            w = w * (np.abs(w) >= np.sort(np.abs(w), axis=-1)[..., -k][..., None])
+        patches = [problem.mu * w[..., problem.labels], sigma * (w @ problem.noise.T)]  # (num_classes, m, n)
+        logits = sum(np.maximum(responses, 0).sum(1) for responses in patches)
+        own = logits[problem.labels, np.arange(logits.shape[1])]
+        losses.append(np.mean(np.log(np.exp(logits - own).sum(0))))
+    return np.array(losses)
+
+
+def matrix_product(count: int, device: Any) -> Contender:
+    """The Gram product alone, chained: (count · num_classes · m, n) @ (n, n) in float32."""
+    rows, n = count * SETTING["num_classes"] * SETTING["m"], SETTING["n"]
+    rng = np.random.default_rng(0)
+    rotation = np.linalg.qr(rng.standard_normal((n, n)))[0]  # keeps the numbers of one size
+    start, g = jax.device_put((np.float32(rng.standard_normal((rows, n))), np.float32(rotation)), device)
+
+    @jax.jit
+    def products(x: jax.Array, g: jax.Array, steps: int) -> jax.Array:
+        return lax.fori_loop(0, steps, lambda _, x: jnp.matmul(x, g, precision=lax.Precision.HIGHEST), x)
+
+    return Contender(lambda steps: products(start, g, steps).block_until_ready(), count)
+
+
+def torch_device(device: Any) -> str:
+    return "cuda" if device.platform == "gpu" and peers.torch.cuda.is_available() else "cpu"
+
+
+def check(count: int, device: Any, names: list[str]) -> dict[str, float]:
+    """Largest relative difference from dense's training loss after 30 steps, with and without pruning."""
+    worst: dict[str, float] = {}
+    for first_prune, prune_every in ((0, SETTING["prune_every"]), (None, None)):
+        dense, draw = snljax(count, device, descent="dense", first_prune=first_prune)
+        wanted = dense.loss(dense.train(CHECK_STEPS))
+        others = {SPAN: snljax(count, device, first_prune=first_prune)[0]}
+        others |= {name: peer(name, count, device, draw, prune_every) for name in names}
+        for name, other in others.items():
+            off = np.max(np.abs(other.loss(other.train(CHECK_STEPS)) / wanted - 1))
+            worst[name] = max(worst.get(name, 0.0), float(off))
+    return worst
+
+
+def rates(contenders: dict[str, Contender], seconds: float, rounds: int) -> dict[str, np.ndarray]:
+    """Network-steps per second, one for each turn."""
+    steps = {name: common.steps_for(c.train, seconds) for name, c in contenders.items()}
+    turns = {name: functools.partial(c.train, steps[name]) for name, c in contenders.items()}
+    took = common.interleaved(turns, rounds)
+    return {name: c.networks * steps[name] / took[name] for name, c in contenders.items()}
+
+
+def widest(name: str, build: Callable[[int], Contender], widths: list[int], seconds: float) -> tuple[int, Contender]:
+    """The fastest of the widths; each is printed."""
+    built = {str(w): build(w) for w in widths}
+    found = {w: float(np.median(r)) for w, r in rates(built, seconds, 3 if len(widths) > 1 else 1).items()}
+    best = max(found, key=found.get)
+    print(f"  {name:32} " + ", ".join(f"{w}: {r:,.0f}" for w, r in found.items()) + f"  -> {best}", flush=True)
+    return int(best), built[best]
+
+
+def report(measured: dict[str, np.ndarray], flop: dict[str, float], width: int) -> dict[str, Any]:
+    """Print rates, ratios and what holds of the targets; return the targets. Ratios are within a turn."""
+    print(
+        f"\nnetwork-steps per second: median [slowest, fastest turn] of {len(measured[SPAN])} turns; ratio within a turn"
+    )
+    for name, found in measured.items():
+        s, ratio = common.spread(found), common.spread(measured[SPAN] / found)
+        print(f"  {name:32} {s['median']:9,.0f} [{s['min']:7,.0f}, {s['max']:7,.0f}]", end="")
+        print(
+            "   products per second"
+            if name == PEAK
+            else f"   span is {ratio['median']:5.2f} times as fast [{ratio['min']:.2f}, {ratio['max']:.2f}]"
+        )
+    n, rows = SETTING["n"], width * SETTING["num_classes"] * SETTING["m"]
+    print(
+        f"\nOne Gram product is {GRAM_FLOP / 1e6:.1f} MFLOP a network-step; two rebuilding products every "
+        f"{SETTING['prune_every']} steps make it {flop[SPAN] / 1e6:.1f}.\nThe product alone, ({rows}, {n}) @ ({n}, {n}) in "
+        f"float32, reaches {np.median(measured[PEAK]) * flop[PEAK] / 1e9:.1f} GFLOP/s."
+    )
+    peak = flop[PEAK] * measured[PEAK]
+    ratios = {
+        "span / PyTorch eager loop": (EAGER, lambda: measured[SPAN] / measured[EAGER], 5.0),
+        "span / torch.func + compile": (COMPILED, lambda: measured[SPAN] / measured[COMPILED], 4.0),
+        "share of the peak, with pruning": (SPAN, lambda: flop[SPAN] * measured[SPAN] / peak, 0.65),
+        "share of the peak, no pruning": (FREE, lambda: flop[FREE] * measured[FREE] / peak, 0.80),
+    }
+    targets = {}
+    for name, (needed, ratio, wanted) in ratios.items():
+        if needed in measured:
+            s = common.spread(ratio())
+            targets[name] = s | {"wanted": wanted, "holds": s["median"] >= wanted}
+            verdict = "holds" if targets[name]["holds"] else "MISSED"
+            print(f"  {name:32} {s['median']:5.2f} [{s['min']:.2f}, {s['max']:.2f}]   wanted {wanted:.2f}   {verdict}")
+    return targets
+
+
+def draw_chart(path: Any, measured: dict[str, np.ndarray], widths: dict[str, int], bound: float, title: str) -> None:
+    """Horizontal bars of the median, with the spread over the turns."""
+    plt = common.style()
+    names = [n for n in measured if n != PEAK]
+    labels = [f"{n}\n({widths[n]} at a time)" if n in widths else n for n in names]
+    colours = [common.BLUE if "snljax" in n else common.GREEN if "JAX" in n else common.ORANGE for n in names]
+    spreads = [common.spread(measured[n]) for n in names]
+    middle = np.array([s["median"] for s in spreads])
+    ends = np.array([[s["median"] - s["min"], s["max"] - s["median"]] for s in spreads]).T
+    fig, ax = plt.subplots(figsize=(7.6, 0.58 * len(names) + 1.3), layout="constrained")
+    ax.barh(range(len(names)), middle, xerr=ends, color=colours, height=0.62, capsize=3, ecolor="0.25")
+    for i, s in enumerate(spreads):
+        ax.annotate(f"{s['median']:,.0f}", (s["max"], i), xytext=(5, 0), textcoords="offset points", va="center")
+    ax.axvline(bound, color="black", linestyle="--", linewidth=1)
+    ax.annotate(
+        "bound by the matrix\nproducts, with pruning", (bound, len(names) - 0.6), xytext=(-5, 0), ha="right",
+        va="bottom", textcoords="offset points", fontsize=8,
+    )  # fmt: skip
+    ax.set_yticks(range(len(names)), labels)
+    ax.set_ylim(len(names) - 0.4, -0.6)
+    ax.set_xlim(0, 1.13 * max(bound, max(s["max"] for s in spreads)))
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
+    ax.set_xlabel("network-steps per second (median; whiskers: slowest and fastest turn)")
+    ax.set_title(title, loc="left")
+    fig.savefig(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", help="JAX platform: cpu, gpu, ... (PyTorch: cuda if it has it)")
+    parser.add_argument("--points", type=int, nargs="+", help="block widths to choose from")
+    parser.add_argument("--rounds", type=int, default=9, help="turns of each contender")
+    parser.add_argument("--quick", action="store_true", help="three short turns")
+    options = parser.parse_args()
+    device = jax.devices(options.device)[0]
+    points = options.points or ([4, 8, 16] if device.platform == "cpu" else [64, 256, 1024])
+    rounds, seconds = (3, 0.1) if options.quick else (options.rounds, 0.5)
+    info = common.machine(device)
+    names = [EAGER, FUNC, COMPILED, LOOP]
+    if peers.torch is None:
+        names = [LOOP]
+        print("PyTorch is not installed, its rows are left out; pip install 'snljax[bench]' brings it.")
+    else:
+        info |= {"torch": peers.torch.__version__, "torch device": torch_device(device)}
+    print(common.describe(info))
+
+    print(f"\ncheck: training loss after {CHECK_STEPS} steps, with and without pruning, against snljax dense")
+    worst = check(points[0], device, names)
+    for name, off in worst.items():
+        print(f"  {name:32} off by {off:.1e} at most  {'ok' if off < TOLERANCE else 'DIFFERS'}")
+    if not max(worst.values()) < TOLERANCE:
+        raise SystemExit("the contenders do not compute the same thing")
+
+    print("\nnetwork-steps per second by width (networks trained at once)")
+    width, span = widest(SPAN, lambda w: snljax(w, device)[0], points, seconds)
+    dense, draw = snljax(width, device, descent="dense")
+    contenders = {SPAN: span, DENSE: dense, FREE: snljax(width, device, first_prune=None)[0]}
+    widths = dict.fromkeys(contenders, width)
+    for name in names:
+        build = functools.partial(peer, name, device=device, draw=draw, prune_every=SETTING["prune_every"])
+        if name in (FUNC, COMPILED):
+            widths[name], contenders[name] = widest(name, build, points, seconds)
+        else:
+            contenders[name] = build(min(points[0], 8))  # cells to loop over
+    contenders[PEAK] = matrix_product(width, device)
+    measured = rates(contenders, seconds, rounds)
+
+    flop = {SPAN: GRAM_FLOP + PRUNING_FLOP, FREE: GRAM_FLOP, PEAK: GRAM_FLOP}
+    targets = report(measured, flop, width)
+    info["load_after"] = common.load()
+    content = {
+        "machine": info, "setting": SETTING, "check": worst, "width": widths,
+        "flop_per_network_step": flop, "targets": targets,
+        "rates": {n: common.spread(r) | {"turns": r.round(1).tolist()} for n, r in measured.items()},
+    }  # fmt: skip
+    path = common.write("heatmap", options.device, content)
+    title = f"Paper 000's heatmap on {info['cpu'] if device.platform == 'cpu' else device.device_kind}"
+    title += f" ({info['cores']} cores), float32" if device.platform == "cpu" else ", float32"
+    draw_chart(
+        path.with_suffix(".png"), measured, widths, float(np.median(measured[PEAK]) * flop[PEAK] / flop[SPAN]), title
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Claims decide as they should on Datasets with planted answers; pictures carry their labels."""
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+
+from snljax import figures, plotting, theory
+from snljax.boundary import Interval
+from snljax.figures import claims as claims_module
+from snljax.figures import topk_pruning
+from snljax.figures.claims import Claim
+
+mpl.use("Agg")
+
+
+def _planted(constant=95.0, steps=5000, train_loss=0.001, over_pruned=True):
+    """A phase diagram with L_D = 2 on K = constant / sigma_p², and, if asked, above 2 under both lower curves."""
+    sigma_p = np.linspace(0.05, 1.0, 20).round(3)
+    k = np.arange(2, 201, 6)
+    s, kk = np.meshgrid(sigma_p, k, indexing="ij")
+    loss = 2 * kk * s**2 / constant
+    if over_pruned:
+        low = np.maximum(theory.topk_lower_boundary(s), theory.over_pruning_bound(s, 200))
+        loss = np.where(kk <= low, 4.0, loss)
+    both = np.stack([loss, loss], -1)
+    dims = ("sigma_p", "K", "seed")
+    coords = {"sigma_p": sigma_p, "K": k, "seed": [0, 1]}
+    data = {
+        "test_loss": (dims, both),
+        "train_loss": (dims, np.full_like(both, train_loss)),
+        "status": (dims, np.ones(both.shape, np.int8)),
+    }
+    settings = {"steps": steps, "d": 200, "n": 200, "num_classes": 10}
+    return xr.Dataset(data, coords, {"settings": json.dumps(settings)})
+
+
+def _verdicts(ds):
+    return {c.text: c.verdict for c in topk_pruning._heatmap_claims(ds, "fitted")}
+
+
+def test_all_claims_hold_where_the_paper_is_right():
+    assert set(_verdicts(_planted()).values()) == {"holds"}
+
+
+@pytest.mark.parametrize(
+    ("change", "claim"),
+    [
+        ({"constant": 150.0}, "K·σ_p² = 95"),
+        ({"train_loss": 0.5}, "training loss below"),
+        ({"over_pruned": False}, "lower curve"),
+        ({"over_pruned": False}, "over-pruning"),
+        ({"constant": 500.0}, "dense network"),
+    ],
+)
+def test_a_wrong_diagram_refutes_its_claim(change, claim):
+    verdicts = _verdicts(_planted(**change))
+    (found,) = [v for text, v in verdicts.items() if claim in text]
+    assert found in ("refuted", "not testable")
+    if claim != "K·σ_p² = 95" or change["constant"] < 190:
+        assert found == "refuted"
+
+
+def test_reduced_steps_test_nothing():
+    assert set(_verdicts(_planted(steps=1000)).values()) == {"not testable"}
+
+
+def test_no_crossing_cannot_be_tested():
+    verdicts = _verdicts(_planted(constant=5000.0, over_pruned=False))
+    assert verdicts["upper boundary: K·σ_p² = 95"] == "not testable"
+
+
+def test_report_formats():
+    claims = [
+        Claim("a | b", "paper", "holds", Interval(1.0, 0.5, 1.5), "x > 0", "note"),
+        Claim("c", "paper", "refuted", float("nan"), "y"),
+    ]
+    page = claims_module.to_markdown("title", claims, ["remark"])
+    assert "a \\| b" in page
+    assert "1 [0.5, 1.5] (note)" in page
+    rows = json.loads(claims_module.to_json("title", claims, []))["claims"]
+    assert rows[0]["measured"] == 1.0
+    assert rows[0]["interval"] == [0.5, 1.5]
+    assert rows[1]["measured"] is None
+    assert "✗ refuted: c" in claims_module.to_terminal(claims)
+
+
+@pytest.mark.parametrize("name", figures.NAMES)
+def test_presets_make_grids(name):
+    from snljax.reproduce import _grid
+
+    figure = figures.get(name)
+    assert {"quick", "paper"} <= set(figure.presets)
+    for sweeps in figure.presets.values():
+        for settings in sweeps.values():
+            grid, _ = _grid(settings)
+            assert grid.cells > 1
+
+
+def test_quick_heatmap_is_large_enough():
+    from snljax.reproduce import _grid
+
+    grid, _ = _grid(figures.get("topk-heatmap").presets["quick"]["fitted"])
+    assert min(grid.shape["sigma_p"], grid.shape["K"]) >= 12
+    assert grid.shape["seed"] >= 2
+
+
+def test_reproduce_writes_everything(tmp_path, monkeypatch):
+    """End to end at toy size: the same sweeps, pictures and claims, on a smaller system."""
+    from snljax.reproduce import reproduce
+
+    figure = figures.get("topk-heatmap")
+    toy = {"n": 30, "d": 20, "m": 2, "n_test": 50, "num_classes": 3, "steps": 20}
+    sweeps = {label: {**settings, **toy} for label, settings in figure.presets["quick"].items()}
+    sweeps["fitted"] |= {"sigma_p": [0.1, 0.5, 1.0], "K": [2, 10, 20]}
+    sweeps["without_pruning"] |= {"record_every": 10, "K": 20}
+    monkeypatch.setitem(figure.presets, "quick", sweeps)
+    report = reproduce("topk-heatmap", out=tmp_path, progress=False, devices=1)
+    written = {p.name for p in report.files}
+    assert written == {
+        "fitted.nc", "without_pruning.nc", "topk-heatmap.png", "topk-heatmap.pdf", "claims.md", "claims.json",
+    }  # fmt: skip
+    assert all(p.stat().st_size > 0 for p in report.files)
+    assert (tmp_path / "topk-heatmap-quick" / "topk-heatmap.png").read_bytes().startswith(b"\x89PNG")
+    xr.testing.assert_identical(
+        xr.load_dataset(tmp_path / "topk-heatmap-quick" / "fitted.nc").test_loss, report.datasets["fitted"].test_loss
+    )
+    assert {c.verdict for c in report.claims} <= {"holds", "refuted", "not testable"}
+    assert set(report.seconds) == {"compile", "train", "draw"}
+
+
+def test_heatmap_labels_and_orientation():
+    ds = _planted()
+    ax = plotting.heatmap(ds.test_loss.mean("seed"), x="sigma_p", y="K", threshold=2.0, log=True, status=ds.status)
+    assert ax.get_ylabel() == "K"
+    mesh = ax.collections[0].get_array().reshape(ds.sizes["K"], ds.sizes["sigma_p"])
+    np.testing.assert_allclose(mesh, ds.test_loss.mean("seed").transpose("K", "sigma_p"))
+
+
+def test_diverged_cells_are_hatched():
+    ds = _planted()
+    ds.status[3, 4, 0] = 2
+    ax = plotting.heatmap(ds.test_loss.mean("seed"), x="sigma_p", y="K", status=ds.status)
+    hatched = [c for c in ax.collections if c.get_hatch()]
+    assert len(hatched) == 1
+    assert len(hatched[0].get_paths()) == 1
+
+
+def test_heatmap_refuses_other_dimensions():
+    with pytest.raises(ValueError, match="also has seed; allowed: the two dimensions"):
+        plotting.heatmap(_planted().test_loss, x="sigma_p", y="K")
+
+
+@pytest.mark.parametrize(("name", "near"), [("topk-heatmp", "topk-heatmap"), ("zzz", "allowed")])
+def test_unknown_figure(name, near):
+    with pytest.raises(ValueError, match=near):
+        figures.get(name)
+
+
+def test_unknown_preset(tmp_path):
+    from snljax.reproduce import reproduce
+
+    with pytest.raises(ValueError, match="preset: 'fast' is not known to topk-heatmap; allowed: quick, paper"):
+        reproduce("topk-heatmap", "fast", out=tmp_path)

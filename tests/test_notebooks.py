@@ -1,0 +1,38 @@
+"""The notebooks run from top to bottom, in their small form: the parameters cell is replaced."""
+
+import pathlib
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+NOTEBOOKS = pathlib.Path(__file__).parent.parent / "notebooks"
+SMALL = {
+    "topk_heatmap": "cells, seeds, steps = 3, 2, 20",
+    "own_experiment": "noise, sizes, dimensions, seeds, steps = [0.5, 2.0], [10, 20], [5, 30], 2, 50",
+}
+
+
+def _source(notebook, tag):
+    return [c for c in notebook.cells if tag in c.metadata.get("tags", [])]
+
+
+def test_every_notebook_has_a_small_form():
+    assert {p.stem for p in NOTEBOOKS.glob("*.ipynb")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_notebook_runs(name, tmp_path):
+    notebook = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    (parameters,) = _source(notebook, "parameters")
+    parameters.source = SMALL[name]
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    pictures = [o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
+    assert pictures
+
+
+def test_own_experiment_is_at_most_forty_lines():
+    """What a user writes for a system of her own: Config, Draw, Metrics and the four functions."""
+    notebook = nbformat.read(NOTEBOOKS / "own_experiment.ipynb", as_version=4)
+    (cell,) = [c for c in notebook.cells if "snl.Experiment(" in c.source]
+    assert len([line for line in cell.source.splitlines() if line.strip()]) <= 40
