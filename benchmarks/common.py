@@ -51,8 +51,17 @@ def spread(values: np.ndarray) -> dict[str, float]:
 
 
 def load() -> float:
-    """Processes that wanted a core over the last minute; far above 0 before the run, others share the machine."""
+    """Processes that wanted a core over the last minute; above 0 before the run, others share the machine."""
     return round(os.getloadavg()[0], 2)
+
+
+def warn_if_busy() -> None:
+    """Say so when other processes hold the cores: the contenders do not suffer alike then."""
+    if load() > 0.25 * (os.cpu_count() or 1):
+        print(
+            f"WARNING: load average {load()} on {os.cpu_count()} cores: other processes share them. Numbers are low "
+            "then, and ratios unfair (PyTorch's threads wait for each other most). Repeat on an idle machine."
+        )
 
 
 def machine(device: Any) -> dict[str, Any]:

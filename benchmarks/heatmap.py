@@ -1,6 +1,6 @@
 """Network-steps per second on paper 000's heatmap, against PyTorch, plain JAX and the machine's own peak.
 
-    python benchmarks/heatmap.py [--device cpu|gpu] [--points 4 8 16] [--rounds 9] [--quick]
+    python benchmarks/heatmap.py [--device cpu|gpu] [--points 4 8 16] [--rounds 7] [--quick]
 
 Timed is training alone, not drawing data or testing. All contenders train the same networks from the
 same numbers; before anything is timed, their losses after 30 steps must agree. They run in turns, and
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ SETTING = {
 }  # fmt: skip
 GRAM_FLOP = 2 * SETTING["num_classes"] * SETTING["m"] * SETTING["n"] ** 2
 PRUNING_FLOP = 2 * 2 * SETTING["num_classes"] * SETTING["m"] * SETTING["n"] * SETTING["d"] / SETTING["prune_every"]
+CORES = os.cpu_count() or 1
 CHECK_STEPS, TOLERANCE = 30, 1e-3
 SPAN, DENSE, FREE, PEAK = "snljax span", "snljax dense", "snljax span, no pruning", "matrix product alone"
 EAGER, LOOP = "PyTorch eager loop", "JAX jitted loop"
@@ -69,19 +71,19 @@ def snljax(count: int, device: Any, **settings: Any) -> tuple[Contender, Any]:
     return Contender(train, count, loss), draw
 
 
-def peer(name: str, count: int, device: Any, draw: Any, prune_every: int | None) -> Contender:
-    """One of the others, on the same data and weights."""
+def peer(name: str, count: int, device: Any, draw: Any, prune_every: int | None, threads: int) -> Contender:
+    """One of the others, on the same data and weights. PyTorch is told its threads, JAX takes all."""
     problem = peers.Problem(
         np.float32(SETTING["sigma_0"]) * draw.weights, draw.noise, draw.targets.argmax(0),
         *(np.float32(cells(count)["sigma_p"]), np.array(cells(count)["K"])),
         SETTING["mu"], SETTING["learning_rate"], prune_every,
     )  # fmt: skip
-    train = {
-        EAGER: functools.partial(peers.torch_loop, problem, torch_device(device)),
-        FUNC: functools.partial(peers.torch_func, problem, torch_device(device), False),
-        COMPILED: functools.partial(peers.torch_func, problem, torch_device(device), True),
-        LOOP: functools.partial(peers.jax_loop, problem, device),
-    }[name]()
+    if name == LOOP:
+        train = peers.jax_loop(problem, device)
+    elif name == EAGER:
+        train = peers.torch_loop(problem, torch_device(device), threads)
+    else:
+        train = peers.torch_func(problem, torch_device(device), threads, compiled=name == COMPILED)
     return Contender(train, count, lambda weights: numpy_loss(problem, weights))
 
 
@@ -119,11 +121,14 @@ def torch_device(device: Any) -> str:
 def check(count: int, device: Any, names: list[str]) -> dict[str, float]:
     """Largest relative difference from dense's training loss after 30 steps, with and without pruning."""
     worst: dict[str, float] = {}
+    print(f"\ncheck: training loss after {CHECK_STEPS} steps against snljax dense (at the start: about log 10 = 2.303)")
     for first_prune, prune_every in ((0, SETTING["prune_every"]), (None, None)):
         dense, draw = snljax(count, device, descent="dense", first_prune=first_prune)
         wanted = dense.loss(dense.train(CHECK_STEPS))
+        rule = f"pruning every {prune_every} steps" if prune_every else "no pruning"
+        print(f"  {rule}: losses {wanted.min():.3f} to {wanted.max():.3f}")
         others = {SPAN: snljax(count, device, first_prune=first_prune)[0]}
-        others |= {name: peer(name, count, device, draw, prune_every) for name in names}
+        others |= {name: peer(name, count, device, draw, prune_every, CORES) for name in names}
         for name, other in others.items():
             off = np.max(np.abs(other.loss(other.train(CHECK_STEPS)) / wanted - 1))
             worst[name] = max(worst.get(name, 0.0), float(off))
@@ -138,20 +143,41 @@ def rates(contenders: dict[str, Contender], seconds: float, rounds: int) -> dict
     return {name: c.networks * steps[name] / took[name] for name, c in contenders.items()}
 
 
-def widest(name: str, build: Callable[[int], Contender], widths: list[int], seconds: float) -> tuple[int, Contender]:
-    """The fastest of the widths; each is printed."""
-    built = {str(w): build(w) for w in widths}
-    found = {w: float(np.median(r)) for w, r in rates(built, seconds, 3 if len(widths) > 1 else 1).items()}
+def fastest(name: str, variants: dict[str, Contender], seconds: float) -> tuple[str, Contender]:
+    """What the fastest of the variants is called, and itself; each is printed."""
+    found = {v: float(np.median(r)) for v, r in rates(variants, seconds, 3).items()}
     best = max(found, key=found.get)
-    print(f"  {name:32} " + ", ".join(f"{w}: {r:,.0f}" for w, r in found.items()) + f"  -> {best}", flush=True)
-    return int(best), built[best]
+    print(f"  {name}\n    " + "; ".join(f"{v}: {r:,.0f}" for v, r in found.items()) + f"  -> {best}", flush=True)
+    return best, variants[best]
+
+
+def contend(points: list[int], names: list[str], device: Any, seconds: float) -> tuple[dict, dict]:
+    """All contenders, each at the width and number of threads that are fastest for it; and what these are."""
+    chosen, contenders = {}, {}
+    spans = {f"{w} at once": snljax(w, device)[0] for w in points}
+    chosen[SPAN], contenders[SPAN] = fastest(SPAN, spans, seconds)
+    width = contenders[SPAN].networks
+    contenders[DENSE], draw = snljax(width, device, descent="dense")
+    contenders[FREE], _ = snljax(width, device, first_prune=None)
+    chosen |= {DENSE: chosen[SPAN], FREE: chosen[SPAN]}
+    threads = sorted({1, CORES}) if peers.torch and torch_device(device) == "cpu" else [1]
+    for name in names:
+        build = functools.partial(peer, name, device=device, draw=draw, prune_every=SETTING["prune_every"])
+        if name == LOOP:
+            chosen[name], contenders[name] = "one at a time", build(4, threads=1)
+            continue
+        if name == EAGER:
+            variants = {f"one at a time, threads: {t}": build(4, threads=t) for t in threads}
+        else:
+            variants = {f"{w} at once, threads: {t}": build(w, threads=t) for w in points for t in threads}
+        chosen[name], contenders[name] = fastest(name, variants, seconds)
+    contenders[PEAK] = matrix_product(width, device)
+    return contenders, chosen
 
 
 def report(measured: dict[str, np.ndarray], flop: dict[str, float], width: int) -> dict[str, Any]:
     """Print rates, ratios and what holds of the targets; return the targets. Ratios are within a turn."""
-    print(
-        f"\nnetwork-steps per second: median [slowest, fastest turn] of {len(measured[SPAN])} turns; ratio within a turn"
-    )
+    print(f"\nnetwork-steps per second, median of {len(measured[SPAN])} turns [slowest, fastest]; ratios within a turn")
     for name, found in measured.items():
         s, ratio = common.spread(found), common.spread(measured[SPAN] / found)
         print(f"  {name:32} {s['median']:9,.0f} [{s['min']:7,.0f}, {s['max']:7,.0f}]", end="")
@@ -160,13 +186,13 @@ def report(measured: dict[str, np.ndarray], flop: dict[str, float], width: int) 
             if name == PEAK
             else f"   span is {ratio['median']:5.2f} times as fast [{ratio['min']:.2f}, {ratio['max']:.2f}]"
         )
+    peak = flop[PEAK] * measured[PEAK]
     n, rows = SETTING["n"], width * SETTING["num_classes"] * SETTING["m"]
     print(
         f"\nOne Gram product is {GRAM_FLOP / 1e6:.1f} MFLOP a network-step; two rebuilding products every "
-        f"{SETTING['prune_every']} steps make it {flop[SPAN] / 1e6:.1f}.\nThe product alone, ({rows}, {n}) @ ({n}, {n}) in "
-        f"float32, reaches {np.median(measured[PEAK]) * flop[PEAK] / 1e9:.1f} GFLOP/s."
+        f"{SETTING['prune_every']} steps make it {flop[SPAN] / 1e6:.1f}.\n"
+        f"The product alone, ({rows}, {n}) @ ({n}, {n}) in float32, reaches {np.median(peak) / 1e9:.1f} GFLOP/s."
     )
-    peak = flop[PEAK] * measured[PEAK]
     ratios = {
         "span / PyTorch eager loop": (EAGER, lambda: measured[SPAN] / measured[EAGER], 5.0),
         "span / torch.func + compile": (COMPILED, lambda: measured[SPAN] / measured[COMPILED], 4.0),
@@ -183,11 +209,11 @@ def report(measured: dict[str, np.ndarray], flop: dict[str, float], width: int) 
     return targets
 
 
-def draw_chart(path: Any, measured: dict[str, np.ndarray], widths: dict[str, int], bound: float, title: str) -> None:
+def draw_chart(path: Any, measured: dict[str, np.ndarray], chosen: dict[str, str], bound: float, title: str) -> None:
     """Horizontal bars of the median, with the spread over the turns."""
     plt = common.style()
     names = [n for n in measured if n != PEAK]
-    labels = [f"{n}\n({widths[n]} at a time)" if n in widths else n for n in names]
+    labels = [f"{n}\n({chosen[n]})" for n in names]
     colours = [common.BLUE if "snljax" in n else common.GREEN if "JAX" in n else common.ORANGE for n in names]
     spreads = [common.spread(measured[n]) for n in names]
     middle = np.array([s["median"] for s in spreads])
@@ -214,12 +240,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu", help="JAX platform: cpu, gpu, ... (PyTorch: cuda if it has it)")
     parser.add_argument("--points", type=int, nargs="+", help="block widths to choose from")
-    parser.add_argument("--rounds", type=int, default=9, help="turns of each contender")
+    parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="three short turns")
     options = parser.parse_args()
     device = jax.devices(options.device)[0]
     points = options.points or ([4, 8, 16] if device.platform == "cpu" else [64, 256, 1024])
-    rounds, seconds = (3, 0.1) if options.quick else (options.rounds, 0.5)
+    rounds, seconds = (3, 0.1) if options.quick else (options.rounds, 0.4)
     info = common.machine(device)
     names = [EAGER, FUNC, COMPILED, LOOP]
     if peers.torch is None:
@@ -228,33 +254,23 @@ def main() -> None:
     else:
         info |= {"torch": peers.torch.__version__, "torch device": torch_device(device)}
     print(common.describe(info))
+    common.warn_if_busy()
 
-    print(f"\ncheck: training loss after {CHECK_STEPS} steps, with and without pruning, against snljax dense")
     worst = check(points[0], device, names)
     for name, off in worst.items():
         print(f"  {name:32} off by {off:.1e} at most  {'ok' if off < TOLERANCE else 'DIFFERS'}")
     if not max(worst.values()) < TOLERANCE:
         raise SystemExit("the contenders do not compute the same thing")
 
-    print("\nnetwork-steps per second by width (networks trained at once)")
-    width, span = widest(SPAN, lambda w: snljax(w, device)[0], points, seconds)
-    dense, draw = snljax(width, device, descent="dense")
-    contenders = {SPAN: span, DENSE: dense, FREE: snljax(width, device, first_prune=None)[0]}
-    widths = dict.fromkeys(contenders, width)
-    for name in names:
-        build = functools.partial(peer, name, device=device, draw=draw, prune_every=SETTING["prune_every"])
-        if name in (FUNC, COMPILED):
-            widths[name], contenders[name] = widest(name, build, points, seconds)
-        else:
-            contenders[name] = build(min(points[0], 8))  # cells to loop over
-    contenders[PEAK] = matrix_product(width, device)
+    print("\nnetwork-steps per second by width and threads; the fastest goes on")
+    contenders, chosen = contend(points, names, device, seconds / 3)
     measured = rates(contenders, seconds, rounds)
 
     flop = {SPAN: GRAM_FLOP + PRUNING_FLOP, FREE: GRAM_FLOP, PEAK: GRAM_FLOP}
-    targets = report(measured, flop, width)
+    targets = report(measured, flop, contenders[PEAK].networks)
     info["load_after"] = common.load()
     content = {
-        "machine": info, "setting": SETTING, "check": worst, "width": widths,
+        "machine": info, "setting": SETTING, "check": worst, "ran": chosen,
         "flop_per_network_step": flop, "targets": targets,
         "rates": {n: common.spread(r) | {"turns": r.round(1).tolist()} for n, r in measured.items()},
     }  # fmt: skip
@@ -262,7 +278,7 @@ def main() -> None:
     title = f"Paper 000's heatmap on {info['cpu'] if device.platform == 'cpu' else device.device_kind}"
     title += f" ({info['cores']} cores), float32" if device.platform == "cpu" else ", float32"
     draw_chart(
-        path.with_suffix(".png"), measured, widths, float(np.median(measured[PEAK]) * flop[PEAK] / flop[SPAN]), title
+        path.with_suffix(".png"), measured, chosen, float(np.median(measured[PEAK]) * flop[PEAK] / flop[SPAN]), title
     )
 
 

@@ -7,6 +7,7 @@ samples share one signal patch. ReLU has derivative 1 at 0: x * (x >= 0).
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+# PyTorch's threads spin while they wait; where anything else wants a core, that makes it 10 to 50 times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 try:
     import torch
 except ImportError:
@@ -37,7 +40,7 @@ class Problem(NamedTuple):
 Trainer = Callable[[int], Any]  # steps -> trained weights (cells, num_classes, m, d), finished
 
 
-def torch_loop(problem: Problem, device: str) -> Trainer:
+def torch_loop(problem: Problem, device: str, threads: int) -> Trainer:
     """Eager PyTorch, one network after the other."""
     p, n_classes = problem, len(problem.weights)
     labels = torch.tensor(p.labels, device=device, dtype=torch.long)
@@ -60,12 +63,13 @@ def torch_loop(problem: Problem, device: str) -> Trainer:
         return w.detach()
 
     def train(steps: int) -> np.ndarray:
+        torch.set_num_threads(threads)
         return torch.stack([one(noise, k, steps) for noise, k in cells]).cpu().numpy()
 
     return train
 
 
-def torch_func(problem: Problem, device: str, compiled: bool) -> Trainer:
+def torch_func(problem: Problem, device: str, threads: int, compiled: bool) -> Trainer:
     """torch.func: vmap over the networks of grad of the loss, eager or through torch.compile."""
     p, (n_classes, m, d) = problem, problem.weights.shape
     labels = torch.tensor(p.labels, device=device, dtype=torch.long)
@@ -93,9 +97,11 @@ def torch_func(problem: Problem, device: str, compiled: bool) -> Trainer:
         return w * (size >= size.sort(-1, descending=True).values.gather(-1, kth))
 
     if compiled:
+        torch._dynamo.config.recompile_limit = 64  # after 8 widths and thread counts it would silently run eagerly
         step = torch.compile(step, dynamic=False)
 
     def train(steps: int) -> np.ndarray:
+        torch.set_num_threads(threads)
         w = start
         for t in range(steps):
             if p.prune_every and t % p.prune_every == 0:

@@ -30,6 +30,7 @@ def main() -> None:
     device = jax.devices(options.device)[0]
     info = common.machine(device)
     print(common.describe(info))
+    common.warn_if_busy()
     rng = np.random.default_rng(0)
 
     turns, per_call = {}, {}

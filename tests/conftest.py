@@ -18,7 +18,9 @@ from snljax import Experiment, field
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-SMALL = {"n": 16, "n_test": 40, "d": 24, "m": 4, "num_classes": 3, "K": 8}  # paper 000, settings for tests
+# Paper 000, small: sizes, and a run that learns something in a few steps.
+SMALL = {"n": 16, "n_test": 40, "d": 24, "m": 4, "num_classes": 3, "K": 8}
+PAPER = SMALL | {"sigma_p": 0.8, "learning_rate": 0.1, "steps": 40}
 
 
 @pytest.fixture

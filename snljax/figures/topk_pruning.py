@@ -291,7 +291,7 @@ def draw_boundary(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any
         loss.attrs["long_name"] = r"test loss $L_\mathcal{D}$ (nats)"
         plotting.curves(loss, x="K", hue="sigma_p", ax=ax, marker="o", ms=3)
         ax.axhline(THRESHOLD, color="0.4", lw=0.8, ls=":")
-        ax.set_yscale("log")
+        ax.set_yscale("log" if float(loss.min()) < 1 else "linear")
         ax.set_title(f"{reading}, {loss.sizes['seed']} seeds", fontsize=10)
     last = axes[2]
     for reading, color, marker in (("fitted", plotting.COLORS[0], "o"), ("printed", plotting.COLORS[1], "s")):
@@ -303,8 +303,8 @@ def draw_boundary(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any
     sigma_p = np.linspace(float(edge.sigma_p.min()), float(edge.sigma_p.max()), 200)
     last.plot(sigma_p, theory.topk_upper_boundary(sigma_p), color="black", label=r"paper: $95\,\sigma_p^{-2}$")
     last.set(xscale="log", yscale="log", xlabel=r"$\sigma_p$", ylabel=rf"$K$ where $L_\mathcal{{D}} = {THRESHOLD:g}$")
-    ticks = edge.sigma_p.values
-    last.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    last.set_xticks(edge.sigma_p.values, [f"{t:g}" for t in edge.sigma_p.values])
+    last.set_yticks([10, 20, 50, 100, 200], ["10", "20", "50", "100", "200"])
     last.minorticks_off()
     last.legend(fontsize=8)
     return {"topk-boundary": fig}

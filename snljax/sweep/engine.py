@@ -110,8 +110,9 @@ def sweep(
         if progress:
             tqdm.write(f"{grid.experiment.name}: {text}", file=sys.stderr)
 
-    if len(buckets) > 1:
-        announce(f"{len(buckets)} programs to compile, one for each value of {_static_axes(grid)}")
+    different = len({programs.statics_of(bucket.config) for bucket in buckets})
+    if different > 1:
+        announce(f"{different} programs to compile, one for each value of {_static_axes(grid)}")
     try:
         for bucket in buckets:
             run = _Runner(grid, bucket, devices, precision, budget)

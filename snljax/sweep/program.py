@@ -83,6 +83,11 @@ def traced_fields(config: Any) -> dict[str, Any]:
     return {f.name: getattr(config, f.name) for f in fields_of(type(config)).values() if not f.static}
 
 
+def statics_of(config: Any) -> Any:
+    """The Config with its traced fields left blank: what a program is compiled for."""
+    return dataclasses.replace(config, **dict.fromkeys(traced_fields(config)))
+
+
 def numbers(config: Any, names: Any) -> dict[str, np.ndarray]:
     """Traced fields as strong arrays of the default dtype, so that no Python number retraces."""
     info = fields_of(type(config))
@@ -125,7 +130,7 @@ def build(
     Raises:
         OverBudgetError: if the traced program would need more than the budget; nothing was compiled.
     """
-    statics = dataclasses.replace(config, **dict.fromkeys(traced_fields(config)))
+    statics = statics_of(config)
     functions = _Functions(experiment.draw, experiment.init, experiment.step, experiment.measure)
     key = (functions, statics, swept, block, devices, precision, _dtype(float))
     if _trace(*key).memory > budget:
