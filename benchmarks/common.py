@@ -13,23 +13,36 @@ from typing import Any
 import jax
 import numpy as np
 
+QUIET = 0.03  # share of the cores that other processes may hold
 RESULTS = pathlib.Path(__file__).parent / "results"
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"  # Okabe and Ito's palette
 
 
-def interleaved(contenders: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of each contender in each round, shape (rounds,).
+def interleaved(
+    contenders: Mapping[str, Callable[[], Any]], rounds: int, patience: float = 20.0
+) -> tuple[dict[str, np.ndarray], float]:
+    """Seconds of each contender in each round, shape (rounds,), and how much of the cores others held.
 
     Each runs once a round, so that a drift of the machine meets all alike; every second round runs
-    backwards. A contender must return only when its work is done, and must be warm.
+    backwards. A round in which other processes held more than 3 % of the cores is run again, for
+    ``patience`` seconds more at most; the quietest rounds count. A contender must return only when its
+    work is done, and must be warm.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for turn in range(rounds):
-        for name in list(contenders)[:: -1 if turn % 2 else 1]:
+    taken: list[tuple[float, dict[str, float]]] = []
+    deadline = None
+    while True:
+        seconds, before = {}, _clocks()
+        for name in list(contenders)[:: -1 if len(taken) % 2 else 1]:
             started = time.perf_counter()
             contenders[name]()
-            seconds[name].append(time.perf_counter() - started)
-    return {name: np.array(s) for name, s in seconds.items()}
+            seconds[name] = time.perf_counter() - started
+        wall, busy, own = _clocks() - before
+        taken.append((max(0.0, busy - own) / (wall * (os.cpu_count() or 1)), seconds))
+        if len(taken) == rounds:
+            deadline = time.perf_counter() + patience
+        quiet = sorted(taken, key=lambda one: one[0])[:rounds]
+        if len(taken) >= rounds and (quiet[-1][0] <= QUIET or time.perf_counter() > deadline):
+            return {name: np.array([s[name] for _, s in quiet]) for name in contenders}, quiet[-1][0]
 
 
 def steps_for(train: Callable[[int], Any], seconds: float, multiple: int = 10) -> int:
@@ -50,18 +63,10 @@ def spread(values: np.ndarray) -> dict[str, float]:
     return {"median": float(np.median(values)), "min": float(np.min(values)), "max": float(np.max(values))}
 
 
-def load() -> float:
-    """Processes that wanted a core over the last minute; above 0 before the run, others share the machine."""
-    return round(os.getloadavg()[0], 2)
-
-
-def warn_if_busy() -> None:
-    """Say so when other processes hold the cores: the contenders do not suffer alike then."""
-    if load() > 0.25 * (os.cpu_count() or 1):
-        print(
-            f"WARNING: load average {load()} on {os.cpu_count()} cores: other processes share them. Numbers are low "
-            "then, and ratios unfair (PyTorch's threads wait for each other most). Repeat on an idle machine."
-        )
+def tell(others: float) -> None:
+    """Say how quiet the machine was."""
+    warning = "" if others <= 2 * QUIET else " (NOT quiet: absolute numbers are low, ratios unsafe)"
+    print(f"  other processes held at most {100 * others:.0f} % of the cores in the rounds that count{warning}")
 
 
 def machine(device: Any) -> dict[str, Any]:
@@ -75,7 +80,6 @@ def machine(device: Any) -> dict[str, Any]:
         "jax": jax.__version__,
         "numpy": np.__version__,
         "device": f"{device.device_kind} ({device.platform})",
-        "load_before": load(),
     }
 
 
@@ -104,6 +108,18 @@ def style() -> Any:
         {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 10, "savefig.dpi": 110}
     )
     return plt
+
+
+def _clocks() -> np.ndarray:
+    """Seconds so far: on the wall, of all processes on all cores, of this process."""
+    wall, times = time.perf_counter(), os.times()
+    own = times.user + times.system
+    stat = _lines("/proc/stat")
+    if not stat:
+        return np.array([wall, own, own])  # elsewhere nothing is known of the others
+    user, nice, system, _, _, irq, softirq, steal = map(int, stat[0].split()[1:9])
+    busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+    return np.array([wall, busy, own])
 
 
 def _lines(path: str) -> list[str]:

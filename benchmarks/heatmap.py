@@ -135,17 +135,19 @@ def check(count: int, device: Any, names: list[str]) -> dict[str, float]:
     return worst
 
 
-def rates(contenders: dict[str, Contender], seconds: float, rounds: int) -> dict[str, np.ndarray]:
-    """Network-steps per second, one for each turn."""
+def rates(
+    contenders: dict[str, Contender], seconds: float, rounds: int, patience: float
+) -> tuple[dict[str, np.ndarray], float]:
+    """Network-steps per second, one for each turn, and the share of the cores that others held."""
     steps = {name: common.steps_for(c.train, seconds) for name, c in contenders.items()}
     turns = {name: functools.partial(c.train, steps[name]) for name, c in contenders.items()}
-    took = common.interleaved(turns, rounds)
-    return {name: c.networks * steps[name] / took[name] for name, c in contenders.items()}
+    took, others = common.interleaved(turns, rounds, patience)
+    return {name: c.networks * steps[name] / took[name] for name, c in contenders.items()}, others
 
 
 def fastest(name: str, variants: dict[str, Contender], seconds: float) -> tuple[str, Contender]:
     """What the fastest of the variants is called, and itself; each is printed."""
-    found = {v: float(np.median(r)) for v, r in rates(variants, seconds, 3).items()}
+    found = {v: float(np.median(r)) for v, r in rates(variants, seconds, 3, patience=5)[0].items()}
     best = max(found, key=found.get)
     print(f"  {name}\n    " + "; ".join(f"{v}: {r:,.0f}" for v, r in found.items()) + f"  -> {best}", flush=True)
     return best, variants[best]
@@ -254,7 +256,6 @@ def main() -> None:
     else:
         info |= {"torch": peers.torch.__version__, "torch device": torch_device(device)}
     print(common.describe(info))
-    common.warn_if_busy()
 
     worst = check(points[0], device, names)
     for name, off in worst.items():
@@ -264,13 +265,13 @@ def main() -> None:
 
     print("\nnetwork-steps per second by width and threads; the fastest goes on")
     contenders, chosen = contend(points, names, device, seconds / 3)
-    measured = rates(contenders, seconds, rounds)
+    measured, others = rates(contenders, seconds, rounds, patience=10 if options.quick else 120)
 
     flop = {SPAN: GRAM_FLOP + PRUNING_FLOP, FREE: GRAM_FLOP, PEAK: GRAM_FLOP}
     targets = report(measured, flop, contenders[PEAK].networks)
-    info["load_after"] = common.load()
+    common.tell(others)
     content = {
-        "machine": info, "setting": SETTING, "check": worst, "ran": chosen,
+        "machine": info, "setting": SETTING, "check": worst, "ran": chosen, "others_held": others,
         "flop_per_network_step": flop, "targets": targets,
         "rates": {n: common.spread(r) | {"turns": r.round(1).tolist()} for n, r in measured.items()},
     }  # fmt: skip

@@ -39,7 +39,7 @@ def against_cells(device: Any, counts: tuple[int, ...], rounds: int) -> dict[str
         snl.sweep(grid, devices=[device], block=(1, 8), progress=False)
 
     run(counts[0])
-    took = common.interleaved({str(c): functools.partial(run, c) for c in counts}, rounds)
+    took, others = common.interleaved({str(c): functools.partial(run, c) for c in counts}, rounds)
     middle = np.array([np.median(s) for s in took.values()])
     slope, start = np.polyfit(counts, middle, 1, w=1 / middle)
     residual = float(np.max(np.abs(slope * np.array(counts) + start - middle) / middle))
@@ -50,8 +50,10 @@ def against_cells(device: Any, counts: tuple[int, ...], rounds: int) -> dict[str
         f"  a straight line: {1e3 * slope:.2f} ms a cell ({CELL_STEPS / slope:,.0f} network-steps/s) "
         f"+ {1e3 * start:.0f} ms, off by {100 * residual:.0f} % at most"
     )
+    common.tell(others)
     return {
-        "cells": counts, "steps": CELL_STEPS, "seconds": [common.spread(s) for s in took.values()],
+        "others_held": others, "cells": counts, "steps": CELL_STEPS,
+        "seconds": [common.spread(s) for s in took.values()],
         "seconds_per_cell": slope, "seconds_at_zero": start, "largest_relative_residual": residual,
     }  # fmt: skip
 
@@ -77,14 +79,13 @@ def against_d(device: Any, dimensions: tuple[int, ...], rounds: int) -> list[dic
             jax.block_until_ready(program.advance(run.fixed | bounds, start))
 
         # A call copies the state once, weights included; the step is what more steps cost.
-        few = 10
-        many = few + common.steps_for(train, 0.5)
-        took = common.interleaved(
-            {"few": functools.partial(train, few), "many": functools.partial(train, many)}, rounds
-        )
+        few, many = 10, 60_000
+        train(few)
+        turns = {"few": functools.partial(train, few), "many": functools.partial(train, many)}
+        took, others = common.interleaved(turns, rounds, patience=5)
         step = common.spread((took["many"] - took["few"]) / ((many - few) * points))
         call = float(np.median(took["few"])) - few * points * step["median"]
-        row = {"d": d, "seconds_per_network_step": step, "call_seconds": max(call, 0.0)}
+        row = {"d": d, "seconds_per_network_step": step, "call_seconds": max(call, 0.0), "others_held": others}
         rows.append(row | {"compile_seconds": compiled - started, "draw_and_init_seconds": drawn - compiled})
         shown = "{median:7.2f} [{min:.2f}, {max:.2f}]".format(**{n: 1e6 * s for n, s in step.items()})
         print(
@@ -95,6 +96,7 @@ def against_d(device: Any, dimensions: tuple[int, ...], rounds: int) -> list[dic
         del run, program, start, train, took
         engine.programs._compile.cache_clear()
         engine.programs._trace.cache_clear()
+    common.tell(max(row["others_held"] for row in rows))
     return rows
 
 
@@ -106,7 +108,7 @@ def against_budget(platform: str, budgets: tuple[str, ...]) -> list[dict[str, An
         command = [sys.executable, __file__, "--device", platform, "--measure-memory", budget]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
-        row = {n: blocks.human_bytes(v) if isinstance(v, int) else v for n, v in rows[-1].items()}
+        row = rows[-1] | {n: blocks.human_bytes(rows[-1][n]) for n in ("estimate", "measured", "compiler")}
         print(
             f"  budget {budget:>6}: block {row['block']}, estimate {row['estimate']}, measured {row['measured']} "
             f"(+ {row['compiler']} for JAX and its compiler): {'within' if row['within'] else 'OVER'}",
@@ -197,12 +199,10 @@ def main() -> None:
         return measure_memory(options.measure_memory, device)
     info = common.machine(device)
     print(common.describe(info))
-    common.warn_if_busy()
     quick = options.quick
     in_memory = against_budget(options.device, BUDGETS[1:2] if quick else BUDGETS)
     in_cells = against_cells(device, CELL_COUNTS[:3] if quick else CELL_COUNTS, 2 if quick else 3)
-    in_d = against_d(device, DIMENSIONS[:4] if quick else DIMENSIONS, 3 if quick else 7)
-    info["load_after"] = common.load()
+    in_d = against_d(device, DIMENSIONS[:4] if quick else DIMENSIONS, 3 if quick else 5)
     content = {"machine": info, "cells": in_cells, "dimension": in_d, "memory": in_memory}
     path = common.write("scaling", options.device, content)
     draw_chart(path.with_suffix(".png"), in_cells, in_d, in_memory)

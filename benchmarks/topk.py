@@ -30,7 +30,6 @@ def main() -> None:
     device = jax.devices(options.device)[0]
     info = common.machine(device)
     print(common.describe(info))
-    common.warn_if_busy()
     rng = np.random.default_rng(0)
 
     turns, per_call = {}, {}
@@ -49,7 +48,7 @@ def main() -> None:
                 name = f"{method} {d} {K}"
                 per_call[name] = common.steps_for(calls, 0.1, multiple=1)
                 turns[name] = functools.partial(calls, per_call[name])
-    took = common.interleaved(turns, rounds)
+    took, others = common.interleaved(turns, rounds)
     micro = {n: 1e6 * s / per_call[n] / options.networks for n, s in took.items()}
 
     print(f"\nmicroseconds per network of {ROWS} rows, {options.networks} at once: median of {rounds} turns [min, max]")
@@ -61,7 +60,8 @@ def main() -> None:
         rows.append({"d": d, "K": K} | found | {"ratio": float(np.median(top_k / bisect))})
         shown = " ".join(f"{s['median']:10.1f} [{s['min']:6.1f}, {s['max']:6.1f}]" for s in found.values())
         print(f"{d:6} {K:5} {shown} {rows[-1]['ratio']:10.1f}")
-    content = {"machine": info | {"load_after": common.load()}, "unit": "microseconds per network", "rows": rows}
+    common.tell(others)
+    content = {"others_held": others, "machine": info, "unit": "microseconds per network", "rows": rows}
     common.write("topk", options.device, content | {"networks": options.networks, "rows_per_network": ROWS})
 
 

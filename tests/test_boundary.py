@@ -51,9 +51,7 @@ def test_interval_of_one_seed_has_no_ends():
     assert str(one) == "4"
 
 
-@pytest.mark.parametrize(
-    ("along", "message"), [("seed_", "no dimension"), ("sigma_p", "does not ascend")]
-)
+@pytest.mark.parametrize(("along", "message"), [("seed_", "no dimension"), ("sigma_p", "does not ascend")])
 def test_bad_axis(along, message):
     loss = _loss().isel(sigma_p=slice(None, None, -1))
     with pytest.raises(ValueError, match=message):

@@ -9,7 +9,8 @@ import xarray as xr
 
 from snljax import cli
 
-TOY = "--n 12 --n-test 20 --d 16 --m 2 --num-classes 3 --steps 6 --devices 1 --quiet".split()
+SIZES = {"n": 12, "n-test": 20, "d": 16, "m": 2, "num-classes": 3, "steps": 6, "devices": 1}
+TOY = [*(text for name, value in SIZES.items() for text in (f"--{name}", str(value))), "--quiet"]
 
 
 def _fails(capsys, *argv):
@@ -84,7 +85,24 @@ def test_toml_mistakes_are_one_line(capsys, tmp_path, text, part):
 
 def test_run_and_plot(capsys, tmp_path):
     out = tmp_path / "sub" / "a.nc"
-    cli.main(["run", "topk_pruning", "--sigma-p", "0.1", "0.5", "--K", "3", "16", "--seed", "0", "1", *TOY, "--out", str(out)])
+    cli.main(
+        [
+            "run",
+            "topk_pruning",
+            "--sigma-p",
+            "0.1",
+            "0.5",
+            "--K",
+            "3",
+            "16",
+            "--seed",
+            "0",
+            "1",
+            *TOY,
+            "--out",
+            str(out),
+        ]
+    )
     ds = xr.load_dataset(out)
     assert dict(ds.sizes) == {"sigma_p": 2, "K": 2, "seed": 2}
     assert np.isfinite(ds.test_loss).all()

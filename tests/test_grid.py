@@ -323,7 +323,7 @@ HEADER = 'experiment = "topk_pruning"\n'
         (HEADER + "[axes]\nsigma_p = []\n", ("sigma_p", "empty")),
         (HEADER + "[axes]\nsigma_p = {start = 1, stop = 2}\n", ("sigma_p", "start, stop, num")),
         (HEADER + "[axes]\nmu = {start = 1, stop = 2, num = 2, step = 1}\n", ("mu", "step", "start, stop, num")),
-        (HEADER + "[axes]\nsigma_p = {start = 'a', stop = 2, num = 2}\n", ("sigma_p", "start", "'a'", "a number")),
+        (HEADER + "[axes]\nsigma_p = {start = 'a', stop = 2, num = 2}\n", ("sigma_p", "start", "'a'", "number")),
         (HEADER + "[axes]\nsigma_p = {start = 1, stop = 2, num = 0}\n", ("sigma_p", "num", "0")),
         (HEADER + "[axes]\nsigma_p = {start = 1, stop = 2, num = 1.5}\n", ("sigma_p", "num", "1.5")),
         (HEADER + "[axes]\nsigma_p = {start = 0, stop = 2, num = 2, log = true}\n", ("sigma_p", "log", "above 0")),

@@ -135,9 +135,13 @@ def test_any_floats_at_all(pattern, k):
         np.testing.assert_array_equal(traced(method)(w, k), expected, err_msg=method)
 
 
-@pytest.mark.parametrize("k", [0, -1, 5])
+@pytest.mark.parametrize("k", [0, -1, 5, np.int64(0), np.int32(5)])
 def test_k_out_of_range(k, one_line):
     one_line(lambda: topk(jnp.ones((2, 4)), k), f"k is {k}", "1 to 4")
+
+
+def test_unknown_method(one_line):
+    one_line(lambda: topk(jnp.ones(4), 2, "sort"), "method", "'sort'", "'bisect'")
 
 
 def test_integers_are_refused(one_line):

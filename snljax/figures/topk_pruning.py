@@ -398,7 +398,7 @@ def draw_protocols(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, An
         ax.minorticks_off()
     fig.supxlabel("$K$, weights kept per filter")
     fig.supylabel(r"test loss $L_\mathcal{D}$ (nats); star: best $K$, dotted: $L_\mathcal{D} = 2$")
-    axes[0, 0].legend(fontsize=7)
+    axes[-1, -1].legend(fontsize=8, loc="lower left", ncols=2)  # the panel with room
     return {"topk-protocols": fig}
 
 
