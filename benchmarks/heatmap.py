@@ -147,9 +147,12 @@ def rates(
 
 def fastest(name: str, variants: dict[str, Contender], seconds: float) -> tuple[str, Contender]:
     """What the fastest of the variants is called, and itself; each is printed."""
-    found = {v: float(np.median(r)) for v, r in rates(variants, seconds, 3, patience=5)[0].items()}
+    turns, others = rates(variants, seconds, 3, patience=60 * seconds)
+    found = {v: float(np.median(r)) for v, r in turns.items()}
     best = max(found, key=found.get)
     print(f"  {name}\n    " + "; ".join(f"{v}: {r:,.0f}" for v, r in found.items()) + f"  -> {best}", flush=True)
+    if others > common.QUIET:  # PyTorch's threads spin while they wait, and lose most where cores are shared
+        print(f"    (chosen while others held {100 * others:.0f} % of the cores)")
     return best, variants[best]
 
 

@@ -7,7 +7,6 @@ samples share one signal patch. ReLU has derivative 1 at 0: x * (x >= 0).
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,8 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-# PyTorch's threads spin while they wait; where anything else wants a core, that makes it 10 to 50 times slower.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 try:
     import torch
 except ImportError:

@@ -181,7 +181,7 @@ def draw_chart(path: pathlib.Path, in_cells: dict[str, Any], in_d: list[dict], i
     ):
         right.bar(at + shift, [row[name] / 1e6 for row in in_memory], width=0.25, color=colour, label=name)
     right.set_xticks(at, [f"{blocks.human_bytes(r['budget'])}\nblock of {np.prod(r['block'])}" for r in in_memory])
-    right.set(xlabel="budget, and networks a block that the engine chose", ylabel="memory (MB)")
+    right.set(xlabel="budget, and the block chosen for it", ylabel="memory (MB)")
     right.set_ylim(0, 1.2 * max(row["budget"] for row in in_memory) / 1e6)
     right.set_title("Memory of a sweep", loc="left")
     right.legend(frameon=False, ncols=3, loc="upper left", columnspacing=1, handlelength=1.2)

@@ -287,6 +287,8 @@ def _check(grid, devices, memory, block, record_every, precision) -> tuple[tuple
         if not 1 <= devices <= len(available):
             raise ValueError(f"devices: {devices}; allowed: 1 to {len(available)} on this host")
         devices = available[:devices]
+    elif not isinstance(devices, (list, tuple)) or not all(isinstance(d, jax.Device) for d in devices):
+        raise ValueError(f"devices: {devices!r}; allowed: a number, 1 to {len(available)}, or a list of JAX devices")
     devices = tuple(devices)
     if not devices:
         raise ValueError("devices: none given; allowed: one or more")

@@ -21,6 +21,8 @@ from snljax import experiments
 from snljax.experiment import Experiment, FieldInfo, fields_of, readings_of
 
 _MAX_SEED = 2**31 - 1
+_MAX_FLOAT = float(np.finfo(np.float32).max)
+_SPACING = {"start", "stop", "num", "log"}
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}
 _RESERVED = ("seed", "step", "status", "first_bad_step")
 _TOML_TABLES = ("experiment", "reading", "settings", "axes", "zip")
@@ -118,6 +120,10 @@ class Grid:
         fixed: dict[str, Any] = {}
         self.seeds = (0,)
         for bundle in zips:
+            if not isinstance(bundle, Zip):
+                raise ValueError(
+                    f"{bundle!r} is of type {type(bundle).__name__}; allowed: zip(field=values, ...), or field=values"
+                )
             first = next(iter(bundle.fields))
             checked = {f: self._axis_values(f, v, unique=f == first) for f, v in bundle.fields.items()}
             axes.append(Axis(first, checked[first], checked))
@@ -243,14 +249,28 @@ class Grid:
         for name, kind in (("settings", dict), ("axes", dict), ("zip", list)):
             if not isinstance(content.get(name, kind()), kind):
                 raise ValueError(f"{path}: {name} is {content[name]!r}; allowed: a table")
+        for table in content.get("zip", []):
+            if not isinstance(table, dict):
+                raise ValueError(f"{path}: zip holds {table!r}; allowed: a table, [[zip]]")
+        for table in ("settings", "axes"):
+            for name in {"self", "experiment", "reading"} & content.get(table, {}).keys():
+                raise ValueError(f"{path}: {name} stands in [{table}]; allowed: fields, and {name!r} above all tables")
         try:
             experiment = experiments.get(content["experiment"])
             known = _checked_fields(experiment)
-            axes = {n: _expand(known.get(n), n, v) for n, v in content.get("axes", {}).items()}
+
+            def bundle(table: dict[str, Any]) -> Zip:
+                return zip(**{n: _expand(known.get(n), n, v) for n, v in table.items()})
+
+            axes = {
+                n: bundle(v) if n not in known and isinstance(v, dict) and v.keys() - _SPACING and n != "seed"
+                else _expand(known.get(n), n, v)
+                for n, v in content.get("axes", {}).items()
+            }  # fmt: skip
             both = axes.keys() & content.get("settings", {}).keys()
             if both:
                 raise ValueError(f"{min(both)}: given in [settings] and in [axes]; allowed: one of them")
-            bundles = [zip(**{n: _expand(known.get(n), n, v) for n, v in t.items()}) for t in content.get("zip", [])]
+            bundles = [bundle(table) for table in content.get("zip", [])]
             settings = {**content.get("settings", {}), **axes}
             return cls(experiment, *bundles, reading=content.get("reading"), **settings)
         except ValueError as error:
@@ -266,9 +286,18 @@ class Grid:
         settings = {n: _plain(v) for n, v in self.settings().items() if v != getattr(base, n)}
         if self.seeds != (0,) and "seed" not in self.shape:
             settings["seed"] = self.seeds[0]
-        axes = {a.name: [_plain(v) for v in a.coordinate] for a in self.axes if a.name in (*a.fields, "seed")}
-        zips = [{n: [_plain(v) for v in vs] for n, vs in a.fields.items()} for a in self.axes if len(a.fields) > 1]
-        axes = {n: v for n, v in axes.items() if not any(n in z for z in zips)}
+        axes: dict[str, Any] = {}
+        zips = []
+        for axis in self.axes:
+            columns = {n: [_plain(v) for v in vs] for n, vs in axis.fields.items()}
+            if axis.name == "seed":
+                axes["seed"] = list(axis.coordinate)
+            elif axis.name not in columns:
+                axes[axis.name] = columns  # a named zip: [axes.NAME]
+            elif len(columns) > 1:
+                zips.append(columns)
+            else:
+                axes |= columns
         content = {"experiment": self.experiment.name, "reading": self.reading, "settings": settings, "axes": axes}
         pathlib.Path(path).write_text(tomli_w.dumps(content | ({"zip": zips} if zips else {})), encoding="utf-8")
 
@@ -373,6 +402,7 @@ def _check_axis(name: str, values: tuple[Any, ...], unique: bool) -> None:
 
 
 def _seed(value: Any) -> int:
+    value = value.item() if isinstance(value, np.generic) else value
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SEED:
         raise ValueError(f"seed: {value!r} is not a seed; allowed: a whole number, 0 to {_MAX_SEED}")
     return int(value)
@@ -401,6 +431,8 @@ def _convert(info: FieldInfo, value: Any) -> Any:
         raise ValueError(f"{info.name}: {value} is too large; allowed: at most {_MAX_SEED} in magnitude")
     if info.type is float and not math.isfinite(value):
         raise ValueError(f"{info.name}: {value} is not finite; allowed: a finite number")
+    if info.type is float and abs(value) > _MAX_FLOAT:
+        raise ValueError(f"{info.name}: {value} is too large; allowed: at most {_MAX_FLOAT:.3g} in magnitude (float32)")
     return value
 
 
@@ -423,8 +455,8 @@ def _expand(info: FieldInfo | None, name: str, value: Any) -> Any:
     if set(spacing) != {"start", "stop", "num"} or not isinstance(log, bool):
         raise ValueError(f"{name}: has keys {sorted(value)}; allowed: start, stop, num and log = true")
     for key, number in spacing.items():
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            raise ValueError(f"{name}: {key} is {number!r}; allowed: a number")
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
+            raise ValueError(f"{name}: {key} is {number!r}; allowed: a finite number")
     start, stop, num = spacing["start"], spacing["stop"], spacing["num"]
     if not isinstance(num, int) or num < 1:
         raise ValueError(f"{name}: num is {num}; allowed: a whole number, 1 or more")

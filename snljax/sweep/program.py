@@ -54,16 +54,16 @@ class OverBudgetError(Exception):
 
 
 class _Unreadable:
-    """Stands in for a traced field inside ``draw``: any use names the field and why it is closed."""
+    """Stands in for a traced field inside ``draw``: any use names the field and why it is closed.
 
-    def __init__(self, name: str) -> None:
-        object.__setattr__(self, "_name", name)
+    The class carries the message as its name, since JAX's own errors print the type.
+    """
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise TypeError(
-            f"draw reads {object.__getattribute__(self, '_name')}, which may be swept; allowed: static fields only "
-            "(draw standardised randomness, and scale it in init or step)"
-        )
+        raise TypeError(f"{self!r} (draw standardised randomness, and scale it in init or step)")
+
+    def __repr__(self) -> str:
+        return type(self).__name__
 
     def __getattr__(self, attribute: str) -> Any:
         return self._refuse()
@@ -71,11 +71,16 @@ class _Unreadable:
 
 _OPERATIONS = """
     abs add and array bool call complex contains eq float floordiv format ge getitem gt hash index int invert iter
-    jax_array le len lt matmul mod mul ne neg or pos pow radd rand rfloordiv rmatmul rmod rmul ror round rpow rsub
+    le len lt matmul mod mul ne neg or pos pow radd rand rfloordiv rmatmul rmod rmul ror round rpow rsub
     rtruediv rxor str sub truediv xor
 """
 for _operation in _OPERATIONS.split():
     setattr(_Unreadable, f"__{_operation}__", _Unreadable._refuse)
+
+
+def unreadable(name: str) -> Any:
+    """What ``draw`` sees in place of a traced field."""
+    return type(f"draw reads {name}, which may be swept; allowed: static fields only", (_Unreadable,), {})()
 
 
 def traced_fields(config: Any) -> dict[str, Any]:
@@ -227,7 +232,7 @@ def _block_functions(functions: _Functions, statics: Any, swept: frozenset[str],
     """vmap over points inside, over seeds outside; only swept leaves are batched."""
     traced = list(traced_fields(statics))
     axes = dataclasses.replace(statics, **{n: 0 if n in swept else None for n in traced})
-    blind = dataclasses.replace(statics, **{n: _Unreadable(n) for n in traced})
+    blind = dataclasses.replace(statics, **{n: unreadable(n) for n in traced})
     point = jnp.arange(block.points)  # something to map over where nothing is swept
 
     def config_of(fixed: dict, blocks: dict) -> Any:
