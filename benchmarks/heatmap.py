@@ -21,8 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 import peers
 from jax import lax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import snljax as snl
+from snljax.sweep import devices as local_devices
 from snljax.sweep import engine
 from snljax.sweep.program import Block
 
@@ -52,10 +54,11 @@ def cells(count: int) -> dict[str, list[Any]]:
     return {"sigma_p": np.linspace(0.1, 1.0, count).tolist(), "K": K.tolist()}
 
 
-def snljax(count: int, device: Any, **settings: Any) -> tuple[Contender, Any]:
-    """snljax's compiled program for one block of that many points, and its draw of data and weights."""
-    grid = snl.Grid("topk_pruning", snl.zip(**cells(count)), steps=1, n_test=8, **(SETTING | settings))
-    run = engine._Runner(grid, next(iter(grid.buckets())), (device,), "highest", 10**12)
+def snljax(count: int, devices: tuple[Any, ...], **settings: Any) -> tuple[Contender, Any]:
+    """snljax's compiled program for a block of that many points on each device, and its draw of data and weights."""
+    networks = count * len(devices)
+    grid = snl.Grid("topk_pruning", snl.zip(**cells(networks)), steps=1, n_test=8, **(SETTING | settings))
+    run = engine._Runner(grid, next(iter(grid.buckets())), devices, "highest", 10**12)
     shape = Block(1, count)
     program, _ = run.fitted(shape, keep=True)
     blocks = run._start(program, next(iter(run.rounds(shape))), shape)
@@ -65,10 +68,10 @@ def snljax(count: int, device: Any, **settings: Any) -> tuple[Contender, Any]:
         return jax.block_until_ready(program.advance(run.fixed | bounds, blocks)[0])
 
     def loss(state: Any) -> np.ndarray:
-        return np.asarray(program.measure(run.fixed, blocks | {"state": state}).train_loss)[0, 0]
+        return np.asarray(program.measure(run.fixed, blocks | {"state": state}).train_loss).reshape(-1)
 
     draw = jax.tree.map(lambda a: np.asarray(a)[0, 0], blocks["draw"])
-    return Contender(train, count, loss), draw
+    return Contender(train, networks, loss), draw
 
 
 def peer(name: str, count: int, device: Any, draw: Any, prune_every: int | None, threads: int) -> Contender:
@@ -100,35 +103,38 @@ def numpy_loss(problem: peers.Problem, weights: np.ndarray) -> np.ndarray:
     return np.array(losses)
 
 
-def matrix_product(count: int, device: Any) -> Contender:
-    """The Gram product alone, chained: (count · num_classes · m, n) @ (n, n) in float32."""
+def matrix_product(count: int, devices: tuple[Any, ...]) -> Contender:
+    """The Gram product alone, chained: (count · num_classes · m, n) @ (n, n) in float32 on each device."""
     rows, n = count * SETTING["num_classes"] * SETTING["m"], SETTING["n"]
     rng = np.random.default_rng(0)
     rotation = np.linalg.qr(rng.standard_normal((n, n)))[0]  # keeps the numbers of one size
-    start, g = jax.device_put((np.float32(rng.standard_normal((rows, n))), np.float32(rotation)), device)
+    mesh, split = Mesh(np.array(devices), ("block",)), PartitionSpec("block")
+    start = jax.device_put(np.float32(rng.standard_normal((rows * len(devices), n))), NamedSharding(mesh, split))
+    g = jax.device_put(np.float32(rotation), NamedSharding(mesh, PartitionSpec()))
 
     @jax.jit
+    @functools.partial(jax.shard_map, mesh=mesh, in_specs=(split, PartitionSpec(), PartitionSpec()), out_specs=split)
     def products(x: jax.Array, g: jax.Array, steps: int) -> jax.Array:
         return lax.fori_loop(0, steps, lambda _, x: jnp.matmul(x, g, precision=lax.Precision.HIGHEST), x)
 
-    return Contender(lambda steps: products(start, g, steps).block_until_ready(), count)
+    return Contender(lambda steps: products(start, g, np.int32(steps)).block_until_ready(), count * len(devices))
 
 
 def torch_device(device: Any) -> str:
     return "cuda" if device.platform == "gpu" and peers.torch.cuda.is_available() else "cpu"
 
 
-def check(count: int, device: Any, names: list[str]) -> dict[str, float]:
+def check(count: int, devices: tuple[Any, ...], names: list[str]) -> dict[str, float]:
     """Largest relative difference from dense's training loss after 30 steps, with and without pruning."""
     worst: dict[str, float] = {}
     print(f"\ncheck: training loss after {CHECK_STEPS} steps against snljax dense (at the start: about log 10 = 2.303)")
     for first_prune, prune_every in ((0, SETTING["prune_every"]), (None, None)):
-        dense, draw = snljax(count, device, descent="dense", first_prune=first_prune)
+        dense, draw = snljax(count, devices, descent="dense", first_prune=first_prune)
         wanted = dense.loss(dense.train(CHECK_STEPS))
         rule = f"pruning every {prune_every} steps" if prune_every else "no pruning"
         print(f"  {rule}: losses {wanted.min():.3f} to {wanted.max():.3f}")
-        others = {SPAN: snljax(count, device, first_prune=first_prune)[0]}
-        others |= {name: peer(name, count, device, draw, prune_every, CORES) for name in names}
+        others = {SPAN: snljax(count, devices, first_prune=first_prune)[0]}
+        others |= {name: peer(name, dense.networks, devices[0], draw, prune_every, CORES) for name in names}
         for name, other in others.items():
             off = np.max(np.abs(other.loss(other.train(CHECK_STEPS)) / wanted - 1))
             worst[name] = max(worst.get(name, 0.0), float(off))
@@ -156,14 +162,15 @@ def fastest(name: str, variants: dict[str, Contender], seconds: float) -> tuple[
     return best, variants[best]
 
 
-def contend(points: list[int], names: list[str], device: Any, seconds: float) -> tuple[dict, dict]:
+def contend(points: list[int], names: list[str], devices: tuple[Any, ...], seconds: float) -> tuple[dict, dict]:
     """All contenders, each at the width and number of threads that are fastest for it; and what these are."""
     chosen, contenders = {}, {}
-    spans = {f"{w} at once": snljax(w, device)[0] for w in points}
+    device = devices[0]
+    spans = {f"{w} at once on {len(devices)} devices": snljax(w, devices)[0] for w in points}
     chosen[SPAN], contenders[SPAN] = fastest(SPAN, spans, seconds)
-    width = contenders[SPAN].networks
-    contenders[DENSE], draw = snljax(width, device, descent="dense")
-    contenders[FREE], _ = snljax(width, device, first_prune=None)
+    width = contenders[SPAN].networks // len(devices)
+    contenders[DENSE], draw = snljax(width, devices, descent="dense")
+    contenders[FREE], _ = snljax(width, devices, first_prune=None)
     chosen |= {DENSE: chosen[SPAN], FREE: chosen[SPAN]}
     threads = sorted({1, CORES}) if peers.torch and torch_device(device) == "cpu" else [1]
     for name in names:
@@ -176,11 +183,13 @@ def contend(points: list[int], names: list[str], device: Any, seconds: float) ->
         else:
             variants = {f"{w} at once, threads: {t}": build(w, threads=t) for w in points for t in threads}
         chosen[name], contenders[name] = fastest(name, variants, seconds)
-    contenders[PEAK] = matrix_product(width, device)
+    products = {f"{width} networks on each of {len(devices)} devices": matrix_product(width, devices)}
+    products[f"{width} networks on one device"] = matrix_product(width, devices[:1])
+    chosen[PEAK], contenders[PEAK] = fastest(PEAK, products, seconds)
     return contenders, chosen
 
 
-def report(measured: dict[str, np.ndarray], flop: dict[str, float], width: int) -> dict[str, Any]:
+def report(measured: dict[str, np.ndarray], flop: dict[str, float], peak_shape: str) -> dict[str, Any]:
     """Print rates, ratios and what holds of the targets; return the targets. Ratios are within a turn."""
     print(f"\nnetwork-steps per second, median of {len(measured[SPAN])} turns [slowest, fastest]; ratios within a turn")
     for name, found in measured.items():
@@ -192,11 +201,10 @@ def report(measured: dict[str, np.ndarray], flop: dict[str, float], width: int) 
             else f"   span is {ratio['median']:5.2f} times as fast [{ratio['min']:.2f}, {ratio['max']:.2f}]"
         )
     peak = flop[PEAK] * measured[PEAK]
-    n, rows = SETTING["n"], width * SETTING["num_classes"] * SETTING["m"]
     print(
         f"\nOne Gram product is {GRAM_FLOP / 1e6:.1f} MFLOP a network-step; two rebuilding products every "
         f"{SETTING['prune_every']} steps make it {flop[SPAN] / 1e6:.1f}.\n"
-        f"The product alone, ({rows}, {n}) @ ({n}, {n}) in float32, reaches {np.median(peak) / 1e9:.1f} GFLOP/s."
+        f"The product alone, float32, {peak_shape}, reaches {np.median(peak) / 1e9:.1f} GFLOP/s."
     )
     ratios = {
         "span / PyTorch eager loop": (EAGER, lambda: measured[SPAN] / measured[EAGER], 5.0),
@@ -248,7 +256,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="turns of each contender")
     parser.add_argument("--quick", action="store_true", help="three short turns")
     options = parser.parse_args()
-    device = jax.devices(options.device)[0]
+    local_devices.cores_as_devices()
+    devices = tuple(jax.devices(options.device))
+    device = devices[0]
     points = options.points or ([4, 8, 16] if device.platform == "cpu" else [64, 256, 1024])
     rounds, seconds = (3, 0.1) if options.quick else (options.rounds, 0.4)
     info = common.machine(device)
@@ -260,18 +270,18 @@ def main() -> None:
         info |= {"torch": peers.torch.__version__, "torch device": torch_device(device)}
     print(common.describe(info))
 
-    worst = check(points[0], device, names)
+    worst = check(points[0], devices, names)
     for name, off in worst.items():
         print(f"  {name:32} off by {off:.1e} at most  {'ok' if off < TOLERANCE else 'DIFFERS'}")
     if not max(worst.values()) < TOLERANCE:
         raise SystemExit("the contenders do not compute the same thing")
 
     print("\nnetwork-steps per second by width and threads; the fastest goes on")
-    contenders, chosen = contend(points, names, device, seconds / 3)
+    contenders, chosen = contend(points, names, devices, seconds / 3)
     measured, others = rates(contenders, seconds, rounds, patience=10 if options.quick else 120)
 
     flop = {SPAN: GRAM_FLOP + PRUNING_FLOP, FREE: GRAM_FLOP, PEAK: GRAM_FLOP}
-    targets = report(measured, flop, contenders[PEAK].networks)
+    targets = report(measured, flop, chosen[PEAK])
     common.tell(others)
     content = {
         "machine": info, "setting": SETTING, "check": worst, "ran": chosen, "others_held": others,

@@ -237,18 +237,16 @@ def _doctor(_: argparse.Namespace) -> None:
     import importlib.metadata
     import platform
 
-    import jax
-
-    from snljax.sweep import blocks
+    from snljax.sweep import devices as local_devices
     from snljax.sweep.engine import sweep
     from snljax.sweep.grid import Grid
 
     print(f"python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
     for name in ("snljax", "jax", "jaxlib", "numpy", "xarray", "optax", "matplotlib"):
         print(f"{name} {importlib.metadata.version(name)}")
-    devices = jax.local_devices()
+    devices = local_devices.resolve(None, useful=1_000_000)
     print(f"devices: {', '.join(map(str, devices))} ({devices[0].device_kind})")
-    print(f"memory for training: {blocks.human_bytes(blocks.parse_memory(None, tuple(devices)))} a device")
+    print(f"memory for training: {local_devices.human_bytes(local_devices.parse_memory(None, devices))} a device")
     started = time.perf_counter()
     grid = Grid("topk_pruning", sigma_p=0.1, K=8, n=32, n_test=100, d=32, m=4, num_classes=2, steps=500)
     loss = float(sweep(grid, progress=False).test_loss)

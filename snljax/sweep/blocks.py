@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,58 +9,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from snljax.sweep.devices import human_bytes
 from snljax.sweep.program import Block, OverBudgetError, Program
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_START = {"cpu": 8}  # networks a block; measured on CPU. Accelerators start wider and climb from there.
-_START_ACCELERATOR = 256
+SMALLEST = 4  # networks a block, measured; on a single core or device, twice that
+_START_ACCELERATOR = 256  # not measured: climbs from there
 _PROBE_SECONDS = 0.2
 _WORTH_PROBING_SECONDS = 60.0  # shorter sweeps end before probe compiles pay
 _BETTER = 1.05
-
-
-def parse_memory(memory: str | int | None, devices: tuple[Any, ...]) -> int:
-    """Bytes that one device's block may take.
-
-    Args:
-        memory: bytes, or text such as ``"2GB"``, for all devices together; None is half of the
-            machine's memory (on an accelerator, 80 % of each device's).
-        devices: on CPU they share the machine's memory.
-
-    Returns:
-        Bytes per device.
-
-    Raises:
-        ValueError: if the text is not a size, or the size is not positive.
-
-    Example:
-        >>> import jax
-        >>> parse_memory("2GB", tuple(jax.devices()[:1]))
-        2000000000
-    """
-    if memory is None:
-        limit = (devices[0].memory_stats() or {}).get("bytes_limit") if devices[0].platform != "cpu" else None
-        if limit:
-            return int(0.8 * limit)
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 // len(devices)
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kKMGT]?B?)\s*", str(memory))
-    unit = match[2].upper() if match else ""
-    unit += "B" if unit and not unit.endswith("B") else ""
-    try:
-        total = float(match[1]) * _UNITS[unit] if match and not isinstance(memory, bool) else 0
-    except ValueError:
-        total = 0
-    if total < 1:
-        raise ValueError(f"memory: {memory!r} is not a size; allowed: bytes, or text such as '500MB' or '2GB'")
-    return int(total) // len(devices)
-
-
-def human_bytes(size: int) -> str:
-    """Bytes for people."""
-    for unit in ("TB", "GB", "MB", "KB"):
-        if size >= _UNITS[unit]:
-            return f"{size / _UNITS[unit]:.3g} {unit}"
-    return f"{size} B"
 
 
 def parse_block(block: Any) -> Block | None:
@@ -75,12 +29,20 @@ def parse_block(block: Any) -> Block | None:
     return Block(*block)
 
 
+def start_width(devices: tuple[Any, ...]) -> int:
+    """Networks a block to begin with."""
+    if devices[0].platform != "cpu":
+        return _START_ACCELERATOR
+    return SMALLEST if len(devices) > 1 else 2 * SMALLEST
+
+
 def choose(
     build: Callable[[Block], Program],
     rate: Callable[[Program, Block], float],
     points: int,
     seeds: int,
     work: int,
+    devices: tuple[Any, ...],
     budget: int,
     announce: Callable[[str], None],
 ) -> tuple[Block, list[Program]]:
@@ -95,6 +57,7 @@ def choose(
         rate: measures network-steps per second of a compiled shape.
         points, seeds: how many there are.
         work: network-steps of the whole sweep.
+        devices: one block trains on each.
         budget: bytes per device, for the message.
         announce: told about probe compiles.
 
@@ -109,7 +72,7 @@ def choose(
         along = min(width, _power_of_two(points))
         return Block(min(max(width // along, 1), _power_of_two(seeds)), along)
 
-    width = _START.get(jax.default_backend(), _START_ACCELERATOR)
+    width = start_width(devices)
     while True:
         try:
             program = build(shape(width))

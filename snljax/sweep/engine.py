@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm.auto import tqdm
 
 from snljax.sweep import blocks as block_shapes
+from snljax.sweep import devices as local_devices
 from snljax.sweep import program as programs
 from snljax.sweep.dataset import DIVERGED, DONE, Results
 from snljax.sweep.grid import Bucket, Grid
@@ -119,7 +120,14 @@ def sweep(
             if shape is None:
                 bar.set_postfix_str("compiling")
                 shape, discarded = block_shapes.choose(
-                    run.build, run.rate, run.point_count, len(grid.seeds), grid.cells * max(steps, 1), budget, announce
+                    run.build,
+                    run.rate,
+                    run.point_count,
+                    len(grid.seeds),
+                    grid.cells * max(steps, 1),
+                    devices,
+                    budget,
+                    announce,
                 )
                 probes += len(discarded)
                 probe_seconds += sum(p.seconds for p in discarded)
@@ -128,8 +136,8 @@ def sweep(
                 program, own_shape = run.fitted(shape, keep=fixed_block is not None)
             except OverBudgetError as over:
                 raise ValueError(
-                    f"memory: {block_shapes.human_bytes(budget)} a device is too small for block={tuple(shape)}; "
-                    f"allowed: {block_shapes.human_bytes(over.needed)} or more, or a smaller block"
+                    f"memory: {local_devices.human_bytes(budget)} a device is too small for block={tuple(shape)}; "
+                    f"allowed: {local_devices.human_bytes(over.needed)} or more, or a smaller block"
                 ) from None
             shapes.append(own_shape)
             if program.built > started:
@@ -280,24 +288,22 @@ class _Runner:
 def _check(grid, devices, memory, block, record_every, precision) -> tuple[tuple[Any, ...], int, Block | None]:
     if not isinstance(grid, Grid):
         raise ValueError(f"grid: {grid!r} is of type {type(grid).__name__}; allowed: a Grid")
-    available = jax.local_devices()
-    if devices is None:
-        devices = available
-    elif isinstance(devices, int) and not isinstance(devices, bool):
-        if not 1 <= devices <= len(available):
-            raise ValueError(f"devices: {devices}; allowed: 1 to {len(available)} on this host")
-        devices = available[:devices]
-    elif not isinstance(devices, (list, tuple)) or not all(isinstance(d, jax.Device) for d in devices):
-        raise ValueError(f"devices: {devices!r}; allowed: a number, 1 to {len(available)}, or a list of JAX devices")
-    devices = tuple(devices)
-    if not devices:
-        raise ValueError("devices: none given; allowed: one or more")
+    shape = block_shapes.parse_block(block)
+    devices = local_devices.resolve(devices, _blocks(grid, shape))
     if precision not in programs.MATMUL_PRECISION:
         raise ValueError(f"precision: {precision!r}; allowed: {', '.join(programs.MATMUL_PRECISION)}")
     whole = isinstance(record_every, int) and not isinstance(record_every, bool) and record_every >= 1
     if record_every is not None and not whole:
         raise ValueError(f"record_every: {record_every!r}; allowed: a whole number of steps, 1 or more, or None")
-    return devices, block_shapes.parse_memory(memory, devices), block_shapes.parse_block(block)
+    return devices, local_devices.parse_memory(memory, devices), shape
+
+
+def _blocks(grid: Grid, shape: Block | None) -> int:
+    """How many blocks the largest bucket has: more devices than that have nothing to do."""
+    points = max(len(bucket.position[0]) if bucket.position else 1 for bucket in grid.buckets())
+    if shape is None:
+        shape = Block(1, block_shapes.SMALLEST)
+    return -(-points // shape.points) * -(-len(grid.seeds) // shape.seeds)
 
 
 def _chunks(items: Any, size: int) -> Iterator[Any]:

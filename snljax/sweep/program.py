@@ -18,6 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from snljax.experiment import Experiment, fields_of
 
 MATMUL_PRECISION = {"highest": "highest", "tf32": "tensorfloat32"}
+_COMPILER_BYTES = 100_000_000  # resident after compiling, measured (benchmarks/scaling.py)
 
 
 class Block(NamedTuple):
@@ -158,6 +159,7 @@ class _Functions(NamedTuple):
 class _Traced(NamedTuple):
     stages: dict[str, Any]
     first_bad: Callable[[], Any]
+    held: int
     memory: int
     seconds: float
 
@@ -204,8 +206,16 @@ def _trace(functions, statics, swept, block, devices, precision, dtype) -> _Trac
     stages["advance"] = trace("advance", fixed | bounds, blocks)
     stages["measure"] = trace("measure", fixed, blocks)
 
-    memory = max(_traced_bytes(stage, count) for stage in stages.values())
-    return _Traced(stages, lambda: trace("first_bad", fixed | bounds, blocks), memory, time.perf_counter() - started)
+    # What stays while a block trains: its draw, the state, and the last state known to be good.
+    held = (_tree_bytes(stages["draw"].out_info) + 2 * _tree_bytes(stages["init"].out_info)) // count
+    transient = {n: _tree_bytes(s.out_info) // count + _largest_operation(s.jaxpr.jaxpr) for n, s in stages.items()}
+    return _Traced(
+        stages=stages,
+        first_bad=lambda: trace("first_bad", fixed | bounds, blocks),
+        held=held,
+        memory=_peak(held, transient) + _compiler_bytes(devices),
+        seconds=time.perf_counter() - started,
+    )
 
 
 @functools.lru_cache(maxsize=32)
@@ -222,7 +232,11 @@ def _compile(*key: Any) -> Program:
     return Program(
         **compiled,
         first_bad=lambda *arguments: first_bad()(*arguments),
-        memory=max(traced.memory, *(_compiled_bytes(c) for c in compiled.values())),
+        # The larger of two estimates: on CPU the compiler's own misses what its library calls allocate.
+        memory=max(
+            traced.memory,
+            _peak(traced.held, {n: _compiled_bytes(c) for n, c in compiled.items()}) + _compiler_bytes(key[4]),
+        ),
         seconds=traced.seconds + time.perf_counter() - started,
         built=time.perf_counter(),
     )
@@ -290,20 +304,24 @@ def _per_device(function: Callable) -> Callable:
     return body
 
 
+def _peak(held: int, transient: dict[str, int]) -> int:
+    """Bytes of a device at the worst moment: drawing, or any other stage beside what is held."""
+    return max(transient["draw"], held + max(size for stage, size in transient.items() if stage != "draw"))
+
+
+def _compiler_bytes(devices: tuple[Any, ...]) -> int:
+    """Each device's share of what compiling leaves in the process."""
+    return _COMPILER_BYTES // len(devices) if devices[0].platform == "cpu" else 0
+
+
 def _compiled_bytes(compiled: Any) -> int:
+    """Results and temporaries."""
     analysis = compiled.memory_analysis()
-    if analysis is None:
-        return 0
-    sizes = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
-    return sum(getattr(analysis, name) for name in sizes)
+    return 0 if analysis is None else analysis.output_size_in_bytes + analysis.temp_size_in_bytes
 
 
-def _traced_bytes(traced: Any, devices: int) -> int:
-    """Arguments, results and the largest single operation inside: on CPU the compiler's own analysis
-    misses what its library calls allocate."""
-    jaxpr = traced.jaxpr.jaxpr
-    outside = sum(_bytes(v.aval) for v in (*jaxpr.invars, *jaxpr.outvars)) // devices
-    return outside + _largest_operation(jaxpr)
+def _tree_bytes(tree: Any) -> int:
+    return sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
 
 
 def _largest_operation(jaxpr: Any) -> int:
