@@ -21,7 +21,8 @@ import jax
 import numpy as np
 
 import snljax as snl
-from snljax.sweep import blocks, engine
+from snljax.sweep import devices as local_devices
+from snljax.sweep import engine
 from snljax.sweep.program import Block
 
 CELL_COUNTS, CELL_STEPS = (8, 16, 32, 64, 128), 100
@@ -108,7 +109,7 @@ def against_budget(platform: str, budgets: tuple[str, ...]) -> list[dict[str, An
         command = [sys.executable, __file__, "--device", platform, "--measure-memory", budget]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         rows.append(json.loads(done.stdout.splitlines()[-1]))
-        row = rows[-1] | {n: blocks.human_bytes(rows[-1][n]) for n in ("estimate", "measured", "compiler")}
+        row = rows[-1] | {n: local_devices.human_bytes(rows[-1][n]) for n in ("estimate", "measured", "compiler")}
         print(
             f"  budget {budget:>6}: block {row['block']}, estimate {row['estimate']}, measured {row['measured']} "
             f"(+ {row['compiler']} for JAX and its compiler): {'within' if row['within'] else 'OVER'}",
@@ -127,7 +128,7 @@ def measure_memory(budget: str, device: Any) -> None:
     grid = snl.Grid("topk_pruning", **axes, **IN_MEMORY)
     found = snl.sweep(grid, devices=[device], memory=budget, progress=False)
     measured = peak_resident() - before
-    allowed = blocks.parse_memory(budget, (device,))
+    allowed = local_devices.parse_memory(budget, (device,))
     shape = Block(*json.loads(found.attrs["blocks"])[0])
     run = engine._Runner(grid, next(iter(grid.buckets())), (device,), "highest", allowed)
     row = {"budget": allowed, "block": list(shape), "estimate": run.build(shape).memory, "measured": measured}
@@ -180,7 +181,9 @@ def draw_chart(path: pathlib.Path, in_cells: dict[str, Any], in_d: list[dict], i
         (0.27, "measured", common.BLUE),
     ):
         right.bar(at + shift, [row[name] / 1e6 for row in in_memory], width=0.25, color=colour, label=name)
-    right.set_xticks(at, [f"{blocks.human_bytes(r['budget'])}\nblock of {np.prod(r['block'])}" for r in in_memory])
+    right.set_xticks(
+        at, [f"{local_devices.human_bytes(r['budget'])}\nblock of {np.prod(r['block'])}" for r in in_memory]
+    )
     right.set(xlabel="budget, and the block chosen for it", ylabel="memory (MB)")
     right.set_ylim(0, 1.2 * max(row["budget"] for row in in_memory) / 1e6)
     right.set_title("Memory of a sweep", loc="left")

@@ -28,8 +28,8 @@ def topk(w: jax.Array, k: int | jax.Array, method: Literal["auto", "top_k", "bis
             traced: one program then serves every k.
         method: ``"top_k"`` is ``lax.top_k``, the definition; for a traced k it sorts the whole row.
             ``"bisect"`` finds the k-th magnitude by bisection on the bits of the float and gives the
-            same mask bit for bit. ``"auto"`` is bisect: 3 to 30 times faster on CPU
-            (``benchmarks/topk.py``).
+            same mask bit for bit. ``"auto"`` is bisect, which is over ten times faster on CPU for a
+            traced k (``benchmarks/topk.py``); accelerators have not been measured.
 
     Returns:
         Boolean mask of the shape of w.
@@ -84,7 +84,7 @@ def _bisect(w: jax.Array, k: int | jax.Array) -> jax.Array:
     slices = jnp.split(jnp.pad(bits, padding, constant_values=-1), _SLICES, axis=-1)
 
     def count(kept: list[jax.Array]) -> jax.Array:
-        return jnp.sum(sum(part.astype(jnp.int32) for part in kept), axis=-1, keepdims=True)
+        return jnp.sum(sum(part.astype(jnp.int32) for part in kept), axis=-1, keepdims=True, dtype=jnp.int32)
 
     k = jnp.asarray(k).astype(jnp.int32)
     one = jnp.ones((), integer)
