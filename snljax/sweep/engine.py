@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from snljax.sweep import blocks as block_shapes
 from snljax.sweep import devices as local_devices
 from snljax.sweep import program as programs
-from snljax.sweep.dataset import DIVERGED, DONE, Results
+from snljax.sweep.dataset import DIVERGED, Results
 from snljax.sweep.grid import Bucket, Grid
 from snljax.sweep.program import Block, OverBudgetError, Program
 
@@ -60,9 +60,10 @@ def sweep(
 
     Args:
         grid: what to train.
-        devices: how many of this host's devices, or which; default all of the default backend.
-        memory: budget for the blocks of all devices, bytes or text such as ``"2GB"``; default half
-            of the machine's (80 % of an accelerator's).
+        devices: how many of this host's devices, or which; default as many as have a block to train.
+            On CPU each core is a device, unless JAX was already running when sweep was first called.
+        memory: budget for all devices together, bytes or text such as ``"2GB"``; default half of the
+            machine's (80 % of an accelerator's).
         block: (seeds, points) that one device trains at once; default what measures fastest. Equal
             block shapes give bit-equal results; others differ by rounding.
         record_every: measure every so many steps, at step 0 and at the end (dimension ``step``);
@@ -337,6 +338,3 @@ def _attrs(grid: Grid, devices: tuple[Any, ...], precision: str, shapes: list[Bl
         "blocks": json.dumps(sorted({tuple(s) for s in shapes})),
         "wall_seconds": round(time.perf_counter() - started, 3),
     }
-
-
-__all__ = ["DIVERGED", "DONE", "Interrupted", "sweep"]
