@@ -28,7 +28,7 @@ from snljax.sweep.program import Block
 CELL_COUNTS, CELL_STEPS = (8, 16, 32, 64, 128), 100
 DIMENSIONS = (10**2, 10**3, 10**4, 10**5, 10**6)
 IN_D = {"num_classes": 2, "m": 5, "n": 100, "n_test": 100, "steps": 1, "first_prune": None}
-BUDGETS = ("200MB", "500MB", "2GB")
+BUDGETS = ("250MB", "500MB", "2GB")
 IN_MEMORY = {"num_classes": 10, "m": 50, "d": 3000, "n": 200, "n_test": 2000, "steps": 11}
 
 
