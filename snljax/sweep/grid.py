@@ -394,11 +394,13 @@ def _as_tuple(name: str, value: Any) -> tuple[Any, ...]:
 def _check_axis(name: str, values: tuple[Any, ...], unique: bool) -> None:
     if not values:
         raise ValueError(f"{name}: an empty axis; allowed: one value or more")
-    # Floats are compared as the engine will see them.
-    seen = [np.float32(v) if isinstance(v, float) else v for v in values]
-    for i, value in enumerate(seen):
-        if unique and value in seen[:i]:
-            raise ValueError(f"{name}: {_plain(values[i])} is repeated; allowed: different values")
+    seen: set[Any] = set()
+    for value in values if unique else ():
+        # Floats are compared as the engine will see them.
+        number = np.float32(value) if isinstance(value, float) else value
+        if number in seen:
+            raise ValueError(f"{name}: {_plain(value)} is repeated; allowed: different values")
+        seen.add(number)
 
 
 def _seed(value: Any) -> int:
