@@ -33,6 +33,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, message: str, dataset: xr.Dataset) -> None:
         super().__init__(message)
+        self.add_note("The finished cells are in the exception's .dataset.")
         self.dataset = dataset
 
 
@@ -158,7 +159,7 @@ def sweep(
                     finished += len(points) * len(seeds)
         bar.set_postfix_str(f"{finished}/{grid.cells} cells")
     except KeyboardInterrupt:
-        message = f"interrupted: {finished} of {grid.cells} cells were finished and are in the exception's .dataset"
+        message = f"interrupted: {finished} of {grid.cells} cells were finished"
         announce(message)
         raise Interrupted(message, results.dataset(_attrs(grid, devices, precision, shapes, started))) from None
     finally:
