@@ -165,18 +165,14 @@ def _list(_: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> None:
+    from snljax.reproduce import make_folder
     from snljax.sweep.engine import Interrupted, sweep
 
     grid = _grid(arguments)
     out = arguments.out or pathlib.Path("runs", f"{grid.experiment.name}.nc")
     if out.suffix != ".nc":
         raise ValueError(f"out: {out} is not a netCDF file; allowed: a name that ends in .nc")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(
-            f"out: {out.parent} cannot be made ({error.strerror}); allowed: a folder to write into"
-        ) from None
+    make_folder(out.parent)
     print(grid)
     try:
         ds = sweep(grid, record_every=arguments.record_every, **_options(arguments))

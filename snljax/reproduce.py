@@ -53,10 +53,7 @@ def reproduce(
         raise ValueError(f"preset: {preset!r} is not known to {name}; allowed: {', '.join(figure.presets)}")
     folder = pathlib.Path(out) / f"{name}-{preset}"
     grids = {label: _grid(settings) for label, settings in figure.presets[preset].items()}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"out: {folder} cannot be made ({error.strerror}); allowed: a folder to write into") from None
+    make_folder(folder)
 
     started = time.perf_counter()
     datasets: dict[str, xr.Dataset] = {}
@@ -93,6 +90,14 @@ def reproduce(
         "draw": time.perf_counter() - trained,
     }
     return Report(datasets, claims, files, seconds)
+
+
+def make_folder(folder: pathlib.Path) -> None:
+    """Make a folder for results, before anything is trained; ValueError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out: {folder} cannot be made ({error.strerror}); allowed: a folder to write into") from None
 
 
 def _grid(settings: dict[str, Any]) -> tuple[Grid, int | None]:

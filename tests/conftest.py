@@ -30,12 +30,18 @@ def x64():
         yield
 
 
+def need_devices(count: int) -> list[Any]:
+    """The first devices; a test is skipped only on an accelerator that has fewer, never on CPU."""
+    devices = jax.local_devices()[:count]
+    if len(devices) < count:
+        assert jax.default_backend() != "cpu", "XLA_FLAGS above should have made two CPU devices"
+        pytest.skip(f"needs {count} devices")
+    return devices
+
+
 @pytest.fixture
 def two_devices():
-    devices = jax.local_devices()[:2]
-    if len(devices) < 2:
-        pytest.skip("needs two devices")
-    return devices
+    return need_devices(2)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import PAPER, PowersMetrics, assert_same_bits, bits
+from conftest import PAPER, PowersMetrics, assert_same_bits, bits, need_devices
 
 import snljax as snl
 from snljax import Grid, experiments
@@ -114,8 +114,7 @@ def test_two_devices_give_the_bits_of_one(two_devices, traced):
 @pytest.mark.parametrize("devices", [1, 2])
 def test_block_shapes_change_rounding_at_most(powers, block, devices):
     """All points of a seed share its draw, whatever the block; this system has no rounding to differ in."""
-    if jax.local_device_count() < devices:
-        pytest.skip("needs two devices")
+    need_devices(devices)
     settings = {"rate": [0.5, 0.25, 2.0, 1.0, 4.0], "spread": 0.5, "seed": [2, 0, 1], "steps": 3, "width": 2}
     ds = sweep(Grid(powers, **settings), block=block, devices=devices)
     key = jax.random.key(0)

@@ -63,6 +63,12 @@ def test_a_wrong_diagram_refutes_its_claim(change, claim):
         assert found == "refuted"
 
 
+def test_a_diverged_cell_is_not_trained():
+    ds = _planted()
+    ds.train_loss[3, 4, 0] = np.nan
+    assert _verdicts(ds)["training loss below 0.01 in every cell"] == "refuted"
+
+
 def test_reduced_steps_test_nothing():
     assert set(_verdicts(_planted(steps=1000)).values()) == {"not testable"}
 

@@ -17,6 +17,7 @@ import xarray as xr
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm.auto import tqdm
 
+from snljax.experiment import fields_of
 from snljax.sweep import blocks as block_shapes
 from snljax.sweep import devices as local_devices
 from snljax.sweep import program as programs
@@ -319,7 +320,7 @@ def _take(metrics: Any, device: int, seeds: np.ndarray, points: np.ndarray) -> A
 
 def _static_axes(grid: Grid) -> str:
     config = grid.experiment.Config
-    static = {f.name for f in programs.fields_of(config).values() if f.static}
+    static = {f.name for f in fields_of(config).values() if f.static}
     return ", ".join(axis.name for axis in grid.point_axes if static & axis.fields.keys())
 
 
