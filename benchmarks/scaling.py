@@ -129,7 +129,7 @@ def measure_memory(budget: str, device: Any) -> None:
     found = snl.sweep(grid, devices=[device], memory=budget, progress=False)
     measured = peak_resident() - before
     allowed = local_devices.parse_memory(budget, (device,))
-    shape = Block(*json.loads(found.attrs["blocks"])[0])
+    shape = Block(*json.loads(found.attrs["block"]))
     run = engine._Runner(grid, next(iter(grid.buckets())), (device,), "highest", allowed)
     row = {"budget": allowed, "block": list(shape), "estimate": run.build(shape).memory, "measured": measured}
     print(json.dumps(row | {"compiler": before - imported, "within": measured <= allowed}))

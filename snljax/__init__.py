@@ -3,8 +3,10 @@
 from snljax import boundary, data, descent, losses, masks, measures, models, theory
 from snljax.experiment import Experiment, field
 from snljax.reproduce import reproduce
-from snljax.sweep.engine import Interrupted, sweep
+from snljax.sweep.dataset import open_store
+from snljax.sweep.engine import Interrupted, SweepError, sweep
 from snljax.sweep.grid import Grid, zip
+from snljax.sweep.store import StoreError
 
 __version__ = "0.1.0"
 
@@ -12,6 +14,8 @@ __all__ = [
     "Experiment",
     "Grid",
     "Interrupted",
+    "StoreError",
+    "SweepError",
     "boundary",
     "data",
     "descent",
@@ -20,6 +24,7 @@ __all__ = [
     "masks",
     "measures",
     "models",
+    "open_store",
     "plotting",
     "reproduce",
     "sweep",

@@ -6,7 +6,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
 
 class Interval(NamedTuple):
@@ -53,6 +52,8 @@ def interval(values: xr.DataArray | np.ndarray, level: float = 0.95) -> Interval
         return Interval(np.nan, np.nan, np.nan)
     if values.size == 1:
         return Interval(float(values[0]), np.nan, np.nan)
+    from scipy import stats  # slow to import, and not needed to train
+
     half = stats.t.ppf((1 + level) / 2, values.size - 1) * stats.sem(values)
     return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import os
 import pathlib
+import shlex
+import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+_LOOK_SECONDS = 0.5
+_WATCH_SECONDS = 3.0
 EPILOG = "Ctrl-C keeps what is finished. Every command says more with --help."
 
 
@@ -28,6 +33,10 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+class _BadNewsError(Exception):
+    """A command that did its work and has bad news."""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the ``snljax`` command."""
     imported = time.process_time()
@@ -41,9 +50,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ValueError as error:
         print(f"snljax: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except _BadNewsError as failed:
+        print(f"snljax: {failed}", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt as stopped:
         print(f"snljax: {str(stopped) or 'interrupted'}", file=sys.stderr)
-        raise SystemExit(130) from None
+        if getattr(arguments, "store", None) or arguments.run is _reproduce:
+            print(f"snljax: to go on: {shlex.join(['snljax', *argv])}", file=sys.stderr)
+        raise SystemExit(128 + getattr(stopped, "signal_number", signal.SIGINT)) from None
     except BrokenPipeError:  # the reader, head for example, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
@@ -64,7 +78,11 @@ def _parser(argv: Sequence[str]) -> _Parser:
 
     run = command("run", _run, "train a grid given by options or by a TOML file, and write the Dataset")
     run.add_argument("what", metavar="EXPERIMENT|FILE.toml", help="; ".join(experiments.NAMES))
-    run.add_argument("--out", type=pathlib.Path, help="netCDF file to write (default runs/EXPERIMENT.nc)")
+    run.add_argument("--store", help="folder that keeps every finished block; the same command resumes")
+    run.add_argument("--shard", metavar="I/N", help="train only the I-th of N parts of the store, for job arrays")
+    run.add_argument(
+        "--out", type=pathlib.Path, help="netCDF file to write (default runs/EXPERIMENT.nc; none with --store)"
+    )
     run.add_argument("--record-every", type=int, metavar="STEPS", help="measure on the way too")
     _sweep_options(run)
     what = next((a for a in argv[1:] if not a.startswith("-")), None) if argv[:1] == ["run"] else None
@@ -78,19 +96,34 @@ def _parser(argv: Sequence[str]) -> _Parser:
     _sweep_options(reproduce)
 
     plot = command("plot", _plot, "a heatmap of a Dataset")
-    plot.add_argument("file", type=pathlib.Path, help="netCDF file written by run or reproduce")
-    plot.add_argument("--metric", default="test_loss")
-    plot.add_argument("--x", help="dimension along x (default the first)")
-    plot.add_argument("--y", help="dimension along y (default the second)")
-    plot.add_argument("--threshold", type=float, help="draw the line at this value")
-    plot.add_argument("--log", action="store_true", help="logarithmic colours")
+    plot.add_argument("file", metavar="FILE|STORE", type=pathlib.Path, help="netCDF file, or store")
     plot.add_argument("--out", type=pathlib.Path, help="picture to write (default FILE.png)")
+    _heatmap_options(plot)
+
+    status = command("status", _status, "how far a store is: blocks, rate, time left, hosts")
+    status.add_argument("store", metavar="STORE", help="folder of run --store, or *.store of reproduce")
+    status.add_argument("--watch", action="store_true", help="again every few seconds, until all is done")
+    status.add_argument("--verify", action="store_true", help="compare every finished block with its hashes")
+    status.add_argument("--png", type=pathlib.Path, help="draw what is there as a heatmap")
+    _heatmap_options(status)
 
     command("doctor", _doctor, "what this installation runs on, and whether it works")
     return parser
 
 
+def _heatmap_options(parser: _Parser) -> None:
+    parser.add_argument("--metric", help="default test_loss, or else the first")
+    parser.add_argument("--x", help="dimension along x (default the first)")
+    parser.add_argument("--y", help="dimension along y (default the second)")
+    parser.add_argument("--threshold", type=float, help="draw the line at this value")
+    parser.add_argument("--log", action="store_true", help="logarithmic colours")
+
+
 def _sweep_options(parser: _Parser) -> None:
+    parser.add_argument("--dask", metavar="ADDRESS", help="train on the workers of this Dask scheduler")
+    parser.add_argument(
+        "--accept-program", action="store_true", help="go on with a store that another version of jax began"
+    )
     parser.add_argument("--devices", type=int, help="how many of this host's devices (default all)")
     parser.add_argument("--memory", help="budget for training, such as 2GB (default half of the machine's)")
     parser.add_argument("--block", type=int, nargs=2, metavar=("SEEDS", "POINTS"), help="networks trained at once")
@@ -114,14 +147,45 @@ def _field_options(parser: _Parser, name: str) -> None:
     group.add_argument("--reading", help=f"{' | '.join(readings_of(experiment))}")
 
 
-def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "devices": arguments.devices,
-        "memory": arguments.memory,
-        "block": None if arguments.block is None else tuple(arguments.block),
-        "precision": arguments.precision,
-        "progress": not arguments.quiet,
-    }
+@contextlib.contextmanager
+def _options(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Arguments of sweep; a Dask client lives as long as they are used."""
+    with contextlib.ExitStack() as stack:
+        executor = None
+        if arguments.dask is not None:
+            try:
+                from distributed import Client
+            except ImportError:
+                raise ValueError("dask: not installed; allowed: pip install 'snljax[dask]'") from None
+            try:
+                executor = stack.enter_context(Client(arguments.dask, timeout="10s")).get_executor()
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"dask: no scheduler at {arguments.dask} ({_first_line(error)}); allowed: its address, such as "
+                    "tcp://127.0.0.1:8786"
+                ) from None
+        yield {
+            "executor": executor,
+            "accept_program": arguments.accept_program,
+            "devices": arguments.devices,
+            "memory": arguments.memory,
+            "block": None if arguments.block is None else tuple(arguments.block),
+            "precision": arguments.precision,
+            "progress": not arguments.quiet,
+        }
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    part, _, parts = text.partition("/")
+    if not (part.isdigit() and parts.isdigit()):
+        raise ValueError(f"shard: {text!r}; allowed: I/N, such as 2/8")
+    return int(part), int(parts)
 
 
 def _grid(arguments: argparse.Namespace) -> Any:
@@ -166,30 +230,44 @@ def _list(_: argparse.Namespace) -> None:
 
 def _run(arguments: argparse.Namespace) -> None:
     from snljax.reproduce import make_folder
-    from snljax.sweep.engine import Interrupted, sweep
+    from snljax.sweep.engine import Interrupted, SweepError, sweep
 
     grid = _grid(arguments)
-    out = arguments.out or pathlib.Path("runs", f"{grid.experiment.name}.nc")
-    if out.suffix != ".nc":
-        raise ValueError(f"out: {out} is not a netCDF file; allowed: a name that ends in .nc")
-    make_folder(out.parent)
+    out = arguments.out or (None if arguments.store else pathlib.Path("runs", f"{grid.experiment.name}.nc"))
+    if out is not None:
+        if out.suffix != ".nc":
+            raise ValueError(f"out: {out} is not a netCDF file; allowed: a name that ends in .nc")
+        make_folder(out.parent)
     print(grid)
+    extra = {"store": arguments.store, "shard": _shard(arguments.shard), "record_every": arguments.record_every}
     try:
-        ds = sweep(grid, record_every=arguments.record_every, **_options(arguments))
+        with _options(arguments) as options:
+            ds = sweep(grid, **extra, **options)
+    except SweepError as failed:
+        raise _BadNewsError(failed) from None
     except Interrupted as stopped:
+        if arguments.store:
+            raise
+        assert out is not None
         part = out.with_suffix(".partial.nc")
         stopped.dataset.to_netcdf(part)
-        raise KeyboardInterrupt(f"{stopped}, written to {part}") from None
-    ds.to_netcdf(out)
+        raise Interrupted(f"{stopped}, written to {part}", stopped.dataset, stopped.signal_number) from None
+    if out is not None:
+        ds.to_netcdf(out)
     print(ds)
-    print(f"wrote {out}")
+    print(f"wrote {out or arguments.store}")
 
 
 def _reproduce(arguments: argparse.Namespace) -> None:
     from snljax.figures.claims import to_terminal
     from snljax.reproduce import reproduce
+    from snljax.sweep.engine import SweepError
 
-    report = reproduce(arguments.figure, arguments.preset, arguments.out, **{**_options(arguments)})
+    try:
+        with _options(arguments) as options:
+            report = reproduce(arguments.figure, arguments.preset, arguments.out, **options)
+    except SweepError as failed:
+        raise _BadNewsError(failed) from None
     print(to_terminal(report.claims))
     for path in report.files:
         print(f"wrote {path}")
@@ -198,19 +276,35 @@ def _reproduce(arguments: argparse.Namespace) -> None:
 
 
 def _plot(arguments: argparse.Namespace) -> None:
-    import matplotlib.pyplot as plt
     import xarray as xr
+
+    if arguments.file.is_dir():
+        from snljax.sweep.dataset import open_store
+
+        ds = open_store(arguments.file)
+    else:
+        try:
+            ds = xr.load_dataset(arguments.file)
+        except (OSError, ValueError, TypeError):
+            raise ValueError(
+                f"file: {arguments.file} cannot be read; allowed: a netCDF file written by snljax, or a store"
+            ) from None
+    out = arguments.out or arguments.file.with_suffix(".png")
+    _draw(ds, arguments, str(arguments.file), out)
+    print(f"wrote {out}")
+
+
+def _draw(ds: Any, arguments: argparse.Namespace, source: str, out: pathlib.Path) -> None:
+    """A heatmap of two dimensions: mean over seeds, last record, first of anything else."""
+    import matplotlib.pyplot as plt
 
     from snljax import plotting
 
-    try:
-        ds = xr.load_dataset(arguments.file)
-    except (OSError, ValueError, TypeError):
-        raise ValueError(f"file: {arguments.file} cannot be read; allowed: a netCDF file written by snljax") from None
-    if arguments.metric not in ds or arguments.metric == "status":
-        names = ", ".join(str(n) for n in ds.data_vars if n not in ("status", "first_bad_step"))
-        raise ValueError(f"metric: {arguments.metric!r} is not in {arguments.file}; allowed: {names}")
-    values = ds[arguments.metric]
+    names = [str(n) for n in ds.data_vars if n not in ("status", "first_bad_step")]
+    metric = arguments.metric or ("test_loss" if "test_loss" in names else names[0])
+    if metric not in names:
+        raise ValueError(f"metric: {metric!r} is not in {source}; allowed: {', '.join(names)}")
+    values = ds[metric]
     values = values.isel(step=-1) if "step" in values.dims else values
     values = values.mean("seed", keep_attrs=True) if "seed" in values.dims else values
     dims = [str(d) for d in values.dims]
@@ -219,13 +313,35 @@ def _plot(arguments: argparse.Namespace) -> None:
     for name, value in (("x", x), ("y", y)):
         if value not in dims or len(dims) < 2:
             raise ValueError(f"{name}: {value!r} is no dimension to draw; allowed: two of {', '.join(dims) or 'none'}")
+    if not bool(values.notnull().any()):
+        raise ValueError(f"{metric}: nothing in {source} is finished yet; allowed: later")
     plotting.heatmap(values, x=x, y=y, threshold=arguments.threshold, log=arguments.log, status=ds.status)
-    out = arguments.out or arguments.file.with_suffix(".png")
     try:
         plt.savefig(out, dpi=200)
     except (OSError, ValueError) as error:
         raise ValueError(f"out: {out} cannot be written ({error})") from None
-    print(f"wrote {out}")
+    finally:
+        plt.close()
+
+
+def _status(arguments: argparse.Namespace) -> None:
+    from snljax.sweep.dataset import open_store
+    from snljax.sweep.status import report, status
+
+    while True:
+        now = status(arguments.store, seconds=float("inf") if arguments.verify else _LOOK_SECONDS)
+        if arguments.watch and sys.stdout.isatty():
+            print("\033[H\033[J", end="")
+        print(report(now), flush=True)
+        complete = now.cells_done == now.cells
+        if arguments.png is not None and (now.blocks_done or not arguments.watch):
+            _draw(open_store(arguments.store), arguments, arguments.store, arguments.png)
+            print(f"wrote {arguments.png}")
+        if not arguments.watch or complete:
+            break
+        time.sleep(_WATCH_SECONDS)
+    if now.damaged:
+        raise _BadNewsError(f"{len(now.damaged)} damaged blocks; the command that made the store trains them again")
 
 
 def _doctor(_: argparse.Namespace) -> None:
@@ -238,7 +354,7 @@ def _doctor(_: argparse.Namespace) -> None:
     from snljax.sweep.grid import Grid
 
     print(f"python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
-    for name in ("snljax", "jax", "jaxlib", "numpy", "xarray", "optax", "matplotlib"):
+    for name in ("snljax", "jax", "jaxlib", "numpy", "xarray", "zarr", "optax", "matplotlib"):
         print(f"{name} {importlib.metadata.version(name)}")
     devices = local_devices.resolve(None, useful=1_000_000)
     print(f"devices: {', '.join(map(str, devices))} ({devices[0].device_kind})")

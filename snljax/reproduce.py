@@ -10,7 +10,7 @@ import xarray as xr
 
 from snljax import figures
 from snljax.figures.claims import Claim, to_json, to_markdown
-from snljax.sweep.engine import Interrupted, sweep
+from snljax.sweep.engine import sweep
 from snljax.sweep.grid import Grid, zip
 
 
@@ -32,15 +32,18 @@ def reproduce(
 ) -> Report:
     """Train what a figure needs, draw it, check its claims, and write everything.
 
+    What is trained is kept in a store beside the picture: the same call again resumes, or only draws.
+
     Args:
         name: a figure, see ``snljax list``.
         preset: ``"quick"`` for two CPU cores at reduced size, ``"paper"`` for the published setting.
         out: a folder; the files go into ``out/name-preset``.
         progress: show progress bars.
-        options: passed on to `sweep` (devices, memory, block, precision).
+        options: passed on to `sweep` (executor, devices, memory, block, precision, ...).
 
     Returns:
-        Report. On disk: PNG and PDF, one netCDF file per sweep, ``claims.md`` and ``claims.json``.
+        Report. On disk: PNG and PDF, one netCDF file and one store per sweep, ``claims.md`` and
+        ``claims.json``.
 
     Raises:
         ValueError: unknown figure or preset, or a bad option.
@@ -59,12 +62,8 @@ def reproduce(
     datasets: dict[str, xr.Dataset] = {}
     files: list[pathlib.Path] = []
     for label, (grid, record_every) in grids.items():
-        try:
-            datasets[label] = sweep(grid, record_every=record_every, progress=progress, **options)
-        except Interrupted as stopped:
-            path = folder / f"{label}.partial.nc"
-            stopped.dataset.to_netcdf(path)
-            raise Interrupted(f"{stopped.args[0]}, written to {path}", stopped.dataset) from None
+        store = folder / f"{label}.store"
+        datasets[label] = sweep(grid, store=store, record_every=record_every, progress=progress, **options)
         files.append(folder / f"{label}.nc")
         datasets[label].to_netcdf(files[-1])
     compiling = sum(ds.attrs["compile_seconds"] + ds.attrs["probe_seconds"] for ds in datasets.values())

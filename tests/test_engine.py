@@ -66,7 +66,7 @@ def test_other_numbers_need_no_new_program(traced, changes, options):
     experiment, before = traced
     ds = sweep(paper(experiment, **(AXES | changes)), **options)
     assert ds.attrs["programs_compiled"] == 0
-    assert ds.attrs["blocks"] == before.attrs["blocks"] == json.dumps([BLOCK])
+    assert ds.attrs["block"] == before.attrs["block"] == json.dumps(BLOCK)
     assert (ds.status == DONE).all()
 
 
@@ -431,8 +431,8 @@ def test_a_tight_budget_makes_smaller_blocks_of_the_same_numbers(powers):
     grid = Grid(powers, rate=np.linspace(0.5, 1, 8), spread=1.0, width=1_000_000)
     free = sweep(grid, block=None)
     tight = sweep(grid, block=None, memory="200MB")  # 100 MB of it are the compiler's
-    assert json.loads(free.attrs["blocks"]) == [[1, 8]]
-    ((seeds, points),) = json.loads(tight.attrs["blocks"])
+    assert json.loads(free.attrs["block"]) == [1, 8]
+    seeds, points = json.loads(tight.attrs["block"])
     assert seeds * points < 8
     np.testing.assert_allclose(tight["values"], free["values"], rtol=1e-6)
 

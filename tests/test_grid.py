@@ -79,19 +79,6 @@ def test_labels_are_the_papers_symbols():
     assert grid.label("seed") == "seed"
 
 
-def cells_of(grid):
-    """Every cell of every bucket: its position -> its settings."""
-    cells = {}
-    for bucket in grid.buckets():
-        count = len(bucket.position[0]) if bucket.position else 1
-        for i in range(count):
-            position = tuple(int(index[i]) for index in bucket.position)
-            assert position not in cells, "a cell appears twice"
-            settings = vars(bucket.config) | {n: v[i] for n, v in bucket.points.items()}
-            cells[position] = settings
-    return cells
-
-
 @pytest.mark.parametrize(
     ("build", "programs"),
     [
@@ -104,20 +91,28 @@ def cells_of(grid):
         (lambda: Grid(NAME, snl.zip(sigma_p=[0.5, 1.5], sigma_0=[0.01, 0.001]), K=[5, 6]), 1),
     ],
 )
-def test_buckets_cover_every_cell_once_with_its_settings(build, programs):
+def test_every_cell_gets_its_settings_from_its_program_or_its_column(build, programs):
     grid = build()
-    assert len(list(grid.buckets())) == programs
-    cells = cells_of(grid)
-    axes = [axis for axis in grid.axes if axis.name != "seed"]
-    assert set(cells) == set(np.ndindex(*(len(a.coordinate) for a in axes)))
-    for position, settings in cells.items():
+    assert len(list(grid.configs())) == programs
+    axes = grid.point_axes
+    columns = grid.columns()
+    static = {f.name for f in fields_of(grid.experiment.Config).values() if f.static}
+    # An axis that moves a static field is not batched, nor are the other fields that it moves.
+    assert columns.keys() == {f for axis in axes for f in axis.fields if not static & axis.fields.keys()}
+    for position in np.ndindex(*(len(a.coordinate) for a in axes)):
+        settings = vars(grid.config_at(position)) | {f: v[position[i]] for f, (i, v) in columns.items()}
         expected = {f: vs[i] for axis, i in zip(axes, position, strict=True) for f, vs in axis.fields.items()}
         for name, value in (vars(grid.config) | expected).items():
             assert settings[name] == value, (position, name)
-    static = {f.name for f in fields_of(grid.experiment.Config).values() if f.static}
-    batched = {f for axis in axes for f in axis.fields if not static & axis.fields.keys()}
-    for bucket in grid.buckets():
-        assert bucket.points.keys() == batched  # an axis that moves a static field is not batched
+
+
+@pytest.mark.parametrize("grid", [Grid(NAME, sigma_p=[0.1, 0.2], seed=[3, 4]), Grid(NAME, d=[100, 200])])
+def test_a_grid_survives_pickling(grid):
+    import pickle
+
+    again = pickle.loads(pickle.dumps(grid))
+    assert (again.axes, again.seeds, again.config) == (grid.axes, grid.seeds, grid.config)
+    assert again.experiment.step is grid.experiment.step
 
 
 # --- TOML -------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ _START_ACCELERATOR = 256  # not measured: climbs from there
 _PROBE_SECONDS = 0.2
 _WORTH_PROBING_SECONDS = 60.0  # shorter sweeps end before probe compiles pay
 _BETTER = 1.05
+STORE_SECONDS = 0.015  # to write a block, measured
 
 
 def parse_block(block: Any) -> Block | None:

@@ -1,59 +1,73 @@
-"""From arrays of cells to a labelled Dataset."""
+"""From arrays of cells, in memory or on disk, to a labelled Dataset."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from xarray.backends import BackendArray, BackendEntrypoint
+from xarray.core import indexing
 
 from snljax.sweep.grid import Axis, Grid
+from snljax.sweep.store import FIRST_BAD, MANIFEST, Store
+from snljax.sweep.train import Finished
 
 PENDING, DONE, DIVERGED = 0, 1, 2
 
 
-class Results:
-    """Fills up with finished cells, in any order; ``dataset`` labels what is there."""
+class Labels(NamedTuple):
+    """How a Dataset is labelled.
 
-    def __init__(self, grid: Grid, records: list[int] | None) -> None:
-        self.grid, self.records = grid, records
+    axes: its dimensions in order; ``seed`` among them unless there is one seed and no such axis.
+    names: field -> symbol. dims: metric -> names of its own dimensions. records: steps, or None.
+    """
+
+    axes: tuple[Axis, ...]
+    names: Mapping[str, str]
+    dims: Mapping[str, Sequence[str]]
+    records: tuple[int, ...] | None
+
+
+def labels_of(grid: Grid, records: tuple[int, ...] | None) -> Labels:
+    """The labels of a grid's Dataset."""
+    names = {n: grid.label(n) for axis in grid.axes for n in (axis.name, *axis.fields)}
+    return Labels(grid.axes, names, dict(grid.experiment.dims), records)
+
+
+class Results:
+    """Fills up in memory with finished blocks, in any order; ``dataset`` labels what is there."""
+
+    def __init__(self, grid: Grid, records: tuple[int, ...], recorded: bool) -> None:
+        self.grid, self.records, self.recorded = grid, records, recorded
         shape = [len(axis.coordinate) for axis in grid.point_axes] + [len(grid.seeds)]
         self.status = np.full(shape, PENDING, np.int8)
         self.first_bad = np.full(shape, -1, np.int32)
         self.metrics: dict[str, np.ndarray] = {}
 
-    def put(self, points: tuple[np.ndarray, ...], seeds: np.ndarray, records: list[Any], first_bad: np.ndarray) -> None:
-        """Store cells.
-
-        Args:
-            points: for each axis without seed, the position of each point.
-            seeds: positions of the seeds.
-            records: for each record, Metrics of arrays (points, seeds, ...).
-            first_bad: (seeds, points), -1 where all is finite.
-        """
-        cells = (*(np.asarray(p)[:, None] for p in points), np.asarray(seeds)[None, :]) if points else (seeds,)
-        first_bad = first_bad.T if points else first_bad[:, 0]
-        at = [0] if self.records is None else self.records
-        dead = np.stack([(first_bad >= 0) & ((first_bad <= k) | (self.records is None)) for k in at])
-        for name in records[0]._fields:
-            values = [getattr(r, name) for r in records]
-            if values[0] is None:
+    def put(self, finished: Finished) -> None:
+        """Take in a block."""
+        positions, seeds = finished.work.positions, finished.work.seeds
+        # Arrays come as (seeds, points, records, ...).
+        cells: tuple[Any, ...] = (*(p[None, :] for p in positions), seeds[:, None])
+        for name, values in finished.arrays.items():
+            values = values if positions else values[:, 0]
+            at: Any = cells if positions else (seeds,)
+            if name == FIRST_BAD:
+                self.first_bad[at] = values
+                self.status[at] = np.where(values >= 0, DIVERGED, DONE)
                 continue
-            stacked = np.stack(values)
-            stacked = stacked if np.issubdtype(stacked.dtype, np.floating) else stacked.astype(np.float32)
-            stacked = stacked if points else stacked[:, 0]
-            stacked[dead] = np.nan
-            target = self._room(name, stacked.shape[dead.ndim :], stacked.dtype)
-            inside = tuple(slice(0, size) for size in stacked.shape[dead.ndim :])
-            for k in range(len(at)):
-                target[k][(*cells, *inside)] = stacked[k]
-        self.first_bad[cells] = first_bad
-        self.status[cells] = np.where(first_bad >= 0, DIVERGED, DONE)
+            inner = values.shape[3:] if positions else values.shape[2:]
+            target = self._room(name, inner, values.dtype)
+            target[(*at, slice(None), *(slice(0, n) for n in inner))] = values
 
     def _room(self, name: str, inner: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         """The array of a metric; grows where a static axis makes its own dimensions longer."""
-        length = 1 if self.records is None else len(self.records)
-        outer = (length, *self.status.shape)
+        outer = (*self.status.shape, len(self.records))
         old = self.metrics.get(name)
         if old is None:
             self.metrics[name] = np.full((*outer, *inner), np.nan, dtype)
@@ -66,37 +80,194 @@ class Results:
     def dataset(self, attrs: dict[str, Any]) -> xr.Dataset:
         """The labelled Dataset, dimensions in the order of the grid."""
         grid = self.grid
-        dims = [axis.name for axis in grid.point_axes] + ["seed"]
-        variables: dict[str, Any] = {}
-        for name, values in self.metrics.items():
-            outer = ["step", *dims]
-            own = grid.experiment.dims.get(name, ())
-            inner = values.ndim - len(outer)
-            named = own if len(own) == inner else tuple(f"{name}_dim_{i}" for i in range(inner))
-            variables[name] = xr.DataArray(values, dims=[*outer, *named], attrs={"long_name": name.replace("_", " ")})
-        meanings = {"flag_values": [PENDING, DONE, DIVERGED], "flag_meanings": "pending done diverged"}
-        variables["status"] = xr.DataArray(self.status, dims=dims, attrs=meanings)
-        variables["first_bad_step"] = xr.DataArray(
-            self.first_bad, dims=dims, attrs={"long_name": "updates after which the cell was not finite, or -1"}
-        )
-        ds = xr.Dataset(variables, attrs=attrs)
-        for axis in grid.axes:
-            ds = ds.assign_coords(_coordinates(grid, axis))
-        if self.records is None:
-            ds = ds.isel(step=0) if "step" in ds.dims else ds
-        else:
-            ds = ds.assign_coords(step=("step", self.records, {"long_name": "gradient steps"}))
-        if "seed" not in grid.shape:
-            ds = ds.isel(seed=0)
-        last = ["step"] if self.records is not None else []
-        return ds.transpose(*grid.shape, *last, ...)
+        stored = [*(a.name for a in grid.point_axes), "seed"]
+        order = [stored.index(name) for name in grid.shape]
+        last = len(stored) - 1
+
+        def arranged(values: np.ndarray) -> np.ndarray:
+            values = values if "seed" in grid.shape else values.take(0, axis=last)
+            return values.transpose(*order, *range(len(order), values.ndim))
+
+        variables = {n: arranged(v) if self.recorded else arranged(v.take(0, axis=last + 1)) for n, v in
+                     self.metrics.items()}  # fmt: skip
+        variables |= {"status": arranged(self.status), FIRST_BAD: arranged(self.first_bad)}
+        return labelled(labels_of(grid, self.records if self.recorded else None), variables, attrs)
 
 
-def _coordinates(grid: Grid, axis: Axis) -> dict[str, Any]:
-    columns = {axis.name: axis.coordinate, **axis.fields}
-    return {name: (axis.name, _column(values), {"long_name": grid.label(name)}) for name, values in columns.items()}
+def labelled(labels: Labels, variables: Mapping[str, Any], attrs: dict[str, Any]) -> xr.Dataset:
+    """A Dataset of arrays whose dimensions are those of the labels, then ``step``, then a metric's own."""
+    outer = [axis.name for axis in labels.axes]
+    step = [] if labels.records is None else ["step"]
+    meanings = {"flag_values": [PENDING, DONE, DIVERGED], "flag_meanings": "pending done diverged"}
+    bad = {"long_name": "updates after which the cell was not finite, or -1"}
+    data = {}
+    for name, values in variables.items():
+        if name in ("status", FIRST_BAD):
+            data[name] = xr.Variable(outer, values, meanings if name == "status" else bad)
+            continue
+        inner = values.ndim - len(outer) - len(step)
+        own = list(labels.dims.get(name, ()))
+        own = own if len(own) == inner else [f"{name}_dim_{i}" for i in range(inner)]
+        data[name] = xr.Variable([*outer, *step, *own], values, {"long_name": name.replace("_", " ")})
+    coordinates: dict[str, Any] = {}
+    for axis in labels.axes:
+        for name, column in {axis.name: axis.coordinate, **axis.fields}.items():
+            about = {"long_name": labels.names.get(name, name.replace("_", " "))}
+            coordinates[name] = xr.Variable(axis.name, _column(column), about)
+    if labels.records is not None:
+        coordinates["step"] = xr.Variable("step", list(labels.records), {"long_name": "gradient steps"})
+    return xr.Dataset(data, coordinates, attrs)
 
 
-def _column(values: tuple[Any, ...]) -> list[Any]:
+def _column(values: Iterable[Any]) -> list[Any]:
     """None is no number and no text: such a column becomes text throughout."""
-    return ["none" if v is None else str(v) for v in values] if None in values else list(values)
+    values = list(values)
+    return ["none" if v is None else str(v) for v in values] if None in values else values
+
+
+# --- a store as a Dataset ---------------------------------------------------------------------------
+
+
+def open_store(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Open the store of a sweep, finished or not, without loading it.
+
+    What is complete at this moment is there; the rest is NaN and has ``status`` 0, pending. Values are
+    read when they are used. ``xarray.open_dataset(path, engine="snljax")`` does the same.
+
+    Args:
+        path: the folder given to `sweep` as ``store``.
+
+    Returns:
+        Dataset over all values that were ever asked of this store; numbers in ascending order.
+
+    Raises:
+        StoreError: no such folder, no store, or one whose manifest cannot be read.
+
+    Example:
+        >>> import tempfile, snljax as snl
+        >>> grid = snl.Grid("topk_pruning", sigma_p=[0.5, 1.0], steps=2, n=8, n_test=10, d=16, m=2,
+        ...                 num_classes=2, K=4)
+        >>> folder = tempfile.mkdtemp()
+        >>> _ = snl.sweep(grid, store=folder, progress=False)
+        >>> int((open_store(folder).status == 1).sum())
+        2
+    """
+    return _open(Store.open(path))
+
+
+def open_part(store: Store, grid: Grid, attrs: dict[str, Any]) -> xr.Dataset:
+    """The part of a store that a grid asks for, in the grid's order."""
+    return _open(store, grid).assign_attrs(attrs)
+
+
+def _open(store: Store, grid: Grid | None = None) -> xr.Dataset:
+    # Through xarray's own front door, so that values are read lazily, kept once read, and can be chunked.
+    return xr.open_dataset(store.path, engine=StoreBackend, store=store, grid=grid)
+
+
+class StoreBackend(BackendEntrypoint):
+    """Lets xarray open a store: ``xarray.open_dataset("runs/a", engine="snljax")``."""
+
+    description = "Sweeps of snljax"
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", "store", "grid")
+
+    def open_dataset(
+        self,
+        filename_or_obj: Any,
+        *,
+        drop_variables: Any = None,
+        store: Store | None = None,
+        grid: Grid | None = None,
+    ) -> xr.Dataset:
+        store = Store.open(filename_or_obj) if store is None else store
+        done = store.done()
+        m = store.manifest
+        records = None if m["record_every"] is None else tuple(m["records"])
+        steps = () if records is None else (len(records),)
+        if grid is None:
+            labels, positions = _labels_of(store, records)
+        else:
+            labels, by_name = labels_of(grid, records), dict(zip(store.values, store.positions(grid), strict=True))
+            positions = {axis.name: by_name[axis.name] for axis in grid.axes} | {"seed": by_name["seed"]}
+        order = [axis.name for axis in labels.axes]
+        variables: dict[str, Any] = {
+            name: _CellArray(store, name, positions, order, done, (*steps, *inner), dtype, np.nan)
+            for name, (dtype, inner) in store.metrics().items()
+        }
+        whole = np.dtype(np.int32)
+        variables["status"] = _CellArray(store, "status", positions, order, done, (), np.dtype(np.int8), PENDING)
+        variables[FIRST_BAD] = _CellArray(store, FIRST_BAD, positions, order, done, (), whole, -1)
+        drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+        lazy = {n: indexing.LazilyIndexedArray(a) for n, a in variables.items() if n not in drop}
+        attrs = {name: m[name] for name in ("experiment", "reading", "dtype", "precision", "device")}
+        attrs |= {name: json.dumps(m[name]) for name in ("settings", "versions")}
+        return labelled(labels, lazy, attrs | {"store": str(store.path)})
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
+        try:
+            return (pathlib.Path(filename_or_obj) / MANIFEST).exists()
+        except TypeError:
+            return False
+
+
+def _labels_of(store: Store, records: tuple[int, ...] | None) -> tuple[Labels, dict[str, np.ndarray]]:
+    """Labels of everything in a store, and the position of each coordinate."""
+    axes, positions = [], {}
+    described = [*store.manifest["axes"], {"name": "seed", "fields": ["seed"], "numbered": False}]
+    for about in described:
+        name, rows = about["name"], store.values[about["name"]]
+        plain = len(about["fields"]) == 1 and all(
+            isinstance(r[0], (int, float)) and not isinstance(r[0], bool) for r in rows
+        )
+        positions[name] = np.array(sorted(range(len(rows)), key=lambda i: rows[i]) if plain else range(len(rows)))
+        columns = {f: tuple(rows[p][i] for p in positions[name]) for i, f in enumerate(about["fields"])}
+        coordinate = tuple(range(len(rows))) if about["numbered"] else columns[name]
+        axes.append(Axis(name, coordinate, columns))
+    if not store.manifest["seed_axis"] and len(store.values["seed"]) == 1:
+        axes.pop()
+    return Labels(tuple(axes), store.manifest["labels"], store.manifest["dims"], records), positions
+
+
+class _CellArray(BackendArray):
+    """One variable of a store, read where it is indexed."""
+
+    def __init__(
+        self,
+        store: Store,
+        name: str,
+        positions: Mapping[str, np.ndarray],
+        order: list[str],
+        done: np.ndarray,
+        inner: tuple[int, ...],
+        dtype: np.dtype,
+        fill: Any,
+    ) -> None:
+        self.store, self.name, self.positions, self.order = store, name, positions, order
+        self.done, self.inner, self.dtype, self.fill = done, inner, dtype, fill
+        self.shape = (*(len(positions[n]) for n in order), *inner)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        outer, inner = key[: len(self.order)], key[len(self.order) :]
+        chosen = {n: self.positions[n][k] for n, k in zip(self.order, outer, strict=True)}
+        scalar = tuple(i for i, n in enumerate(self.order) if np.ndim(chosen[n]) == 0)
+        stored = list(self.store.values)
+        axes = [np.atleast_1d(chosen.get(n, self.positions[n][:1])) for n in stored]
+        cells = self.store.layout.locate(axes)
+        if "seed" not in self.order:
+            cells = cells[..., 0]
+        cells = cells.transpose([[n for n in stored if n in self.order].index(n) for n in self.order])
+        if self.name == "status":
+            bad = self.store.read(FIRST_BAD, cells, self.done, (), -1)
+            there = cells >= 0
+            there[there] = self.done[cells[there] // self.store.layout.slots]
+            values = np.where(there, np.where(bad >= 0, DIVERGED, DONE), PENDING).astype(np.int8)
+        else:
+            values = self.store.read(self.name, cells, self.done, self.inner, self.fill)
+        values = values.reshape([n for i, n in enumerate(values.shape) if i not in scalar])
+        for i, k in reversed(list(enumerate(inner))):
+            at = len(self.order) - len(scalar) + i
+            values = values[(slice(None),) * at + (k,)]
+        return values

@@ -2,52 +2,67 @@
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import json
+import os
+import pathlib
 import platform
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm.auto import tqdm
 
-from snljax.experiment import fields_of
 from snljax.sweep import blocks as block_shapes
 from snljax.sweep import devices as local_devices
+from snljax.sweep import executors
 from snljax.sweep import program as programs
-from snljax.sweep.dataset import DIVERGED, Results
-from snljax.sweep.grid import Bucket, Grid
-from snljax.sweep.program import Block, OverBudgetError, Program
+from snljax.sweep.dataset import DIVERGED, Results, open_part
+from snljax.sweep.grid import Grid
+from snljax.sweep.layout import Layout
+from snljax.sweep.program import Block
+from snljax.sweep.store import FIRST_BAD, MANIFEST, Store
+from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare, whole, work_of
 
-_SEGMENT_SECONDS = 0.5  # how often the host looks: progress, divergence, Ctrl-C
-_FIRST_SEGMENT = 8
+_SHOWN = 5  # failed blocks that an error spells out
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during a sweep. ``dataset`` holds the blocks that were finished, the rest is pending."""
+    """Ctrl-C or SIGTERM during a sweep. ``dataset`` holds the blocks that were finished, the rest is pending."""
 
-    def __init__(self, message: str, dataset: xr.Dataset) -> None:
+    def __init__(self, message: str, dataset: xr.Dataset, signal_number: int = signal.SIGINT) -> None:
         super().__init__(message)
         self.add_note("The finished cells are in the exception's .dataset.")
         self.dataset = dataset
+        self.signal_number = signal_number
 
 
-class _Round(NamedTuple):
-    """One block per device: which points and seeds of the bucket each of them trains."""
+class SweepError(RuntimeError):
+    """Some blocks raised; all others were trained and are in ``dataset``. ``failures``: what is in them -> error."""
 
-    points: list[np.ndarray]
-    seeds: list[np.ndarray]
+    def __init__(self, message: str, dataset: xr.Dataset, failures: dict[str, Exception]) -> None:
+        super().__init__(message)
+        self.dataset = dataset
+        self.failures = failures
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, while a sweep runs."""
 
 
 def sweep(
     grid: Grid,
     *,
+    store: str | os.PathLike[str] | None = None,
+    executor: Any = None,
+    shard: tuple[int, int] | None = None,
+    accept_program: bool = False,
     devices: int | Sequence[Any] | None = None,
     memory: str | int | None = None,
     block: tuple[int, int] | None = None,
@@ -60,26 +75,40 @@ def sweep(
     All points of a seed share one draw of data and initial weights; blocks of seeds × points train
     together as one compiled program, one program for each value of the static fields.
 
+    With a store every finished block is on disk at once. The same call again trains only what is
+    missing or damaged; more values on an axis, or more seeds, add to it. Several processes may work
+    on one store.
+
     Args:
         grid: what to train.
+        store: folder that keeps the results; made if it does not exist, resumed if it does.
+        executor: a ``concurrent.futures.Executor`` whose workers train, one block each at a time on
+            their first device: a ProcessPoolExecutor that spawns, or a Dask client's
+            ``get_executor()``. Default: this process. With a store, the workers write to it.
+        shard: (i, n): train only the i-th of n parts, 1 to n, of a store; for job arrays.
+        accept_program: go on with a store although its program has changed (another version of
+            jax); cells of both are then mixed.
         devices: how many of this host's devices, or which; default as many as have a block to train.
             On CPU each core is a device, unless JAX was already running when sweep was first called.
         memory: budget for all devices together, bytes or text such as ``"2GB"``; default half of the
             machine's (80 % of an accelerator's).
         block: (seeds, points) that one device trains at once; default what measures fastest. Equal
-            block shapes give bit-equal results; others differ by rounding.
+            block shapes give bit-equal results; others differ by rounding. A store keeps its own.
         record_every: measure every so many steps, at step 0 and at the end (dimension ``step``);
             default only at the end.
         precision: of matrix products, ``"highest"`` (float32) or ``"tf32"``.
         progress: show a progress bar.
 
     Returns:
-        Dataset with one variable per metric over the grid's dimensions, ``status`` (done, or
+        Dataset with one variable per metric over the grid's dimensions, ``status`` (pending, done or
         diverged) and ``first_bad_step`` (updates after which a cell was no longer finite, or -1).
+        With a store its values are read from there when they are used.
 
     Raises:
         ValueError: bad arguments, or a budget too small for one network.
-        Interrupted: on Ctrl-C; carries the finished part as ``dataset``.
+        StoreError: a store that belongs to another sweep, or cannot be read or written (a ValueError).
+        SweepError: some blocks raised; carries all others as ``dataset``.
+        Interrupted: on Ctrl-C or SIGTERM; carries the finished part as ``dataset``.
 
     Example:
         >>> from snljax.sweep.grid import Grid
@@ -90,253 +119,330 @@ def sweep(
         (('sigma_p',), 1)
     """
     started = time.perf_counter()
-    devices, budget, fixed_block = _check(grid, devices, memory, block, record_every, precision)
+    fixed_block = _check(grid, store, executor, shard, devices, block, record_every, precision)
     steps = grid.config.steps
-    records = [steps] if record_every is None else sorted({*range(0, steps, record_every), steps})
-    results = Results(grid, None if record_every is None else records)
-    buckets = list(grid.buckets())
-    compile_seconds = probe_seconds = 0.0
-    probes = compiled = finished = 0
-    shape = fixed_block
-    shapes: list[Block] = []
-
-    bar = tqdm(
-        total=grid.cells * max(steps, 1),
-        desc=grid.experiment.name,
-        unit="step",
-        unit_scale=True,
-        disable=not progress,
-        smoothing=0.1,
-        dynamic_ncols=True,
-    )
+    records = (steps,) if record_every is None else tuple(sorted({*range(0, steps, record_every), steps}))
 
     def announce(text: str) -> None:
         if progress:
             tqdm.write(f"{grid.experiment.name}: {text}", file=sys.stderr)
 
-    different = len({programs.statics_of(bucket.config) for bucket in buckets})
+    opened = None
+    if store is not None and (pathlib.Path(store) / MANIFEST).exists():
+        opened = Store.open(store)
+        opened.check(grid, precision, _dtype(), record_every)
+        if fixed_block not in (None, opened.block):
+            announce(f"the store's block of {opened.block.seeds} seeds × {opened.block.points} points is kept")
+        fixed_block = opened.block
+    different = len({programs.statics_of(config) for config in grid.configs()})
     if different > 1:
         announce(f"{different} programs to compile, one for each value of {_static_axes(grid)}")
-    try:
-        for bucket in buckets:
-            run = _Runner(grid, bucket, devices, precision, budget)
-            if shape is None:
-                bar.set_postfix_str("compiling")
-                shape, discarded = block_shapes.choose(
-                    run.build,
-                    run.rate,
-                    run.point_count,
-                    len(grid.seeds),
-                    grid.cells * max(steps, 1),
-                    devices,
-                    budget,
-                    announce,
-                )
-                probes += len(discarded)
-                probe_seconds += sum(p.seconds for p in discarded)
-            try:
-                bar.set_postfix_str("compiling")
-                program, own_shape = run.fitted(shape, keep=fixed_block is not None)
-            except OverBudgetError as over:
-                raise ValueError(
-                    f"memory: {local_devices.human_bytes(budget)} a device is too small for block={tuple(shape)}; "
-                    f"allowed: {local_devices.human_bytes(over.needed)} or more, or a smaller block"
-                ) from None
-            shapes.append(own_shape)
-            if program.built > started:
-                compiled += 1
-                compile_seconds += program.seconds
-            for part in run.rounds(own_shape):
-                bar.set_postfix_str(f"{finished}/{grid.cells} cells")
-                metrics, first_bad = run.train(program, part, own_shape, records, bar)
-                for device, (points, seeds) in enumerate(zip(part.points, part.seeds, strict=True)):
-                    cells = tuple(index[points] for index in bucket.position)
-                    results.put(
-                        cells,
-                        seeds,
-                        [_take(m, device, seeds, points) for m in metrics],
-                        first_bad[device, : len(seeds), : len(points)],
-                    )
-                    finished += len(points) * len(seeds)
-        bar.set_postfix_str(f"{finished}/{grid.cells} cells")
-    except KeyboardInterrupt:
-        message = f"interrupted: {finished} of {grid.cells} cells were finished"
-        announce(message)
-        raise Interrupted(message, results.dataset(_attrs(grid, devices, precision, shapes, started))) from None
-    finally:
-        bar.close()
-    diverged = int((results.status == DIVERGED).sum())
-    if diverged:
-        announce(f"{diverged} of {grid.cells} cells diverged; see status and first_bad_step")
-    timings = {
-        "compile_seconds": round(compile_seconds, 3),
-        "programs_compiled": compiled,
-        "probe_programs": probes,
-        "probe_seconds": round(probe_seconds, 3),
-    }
-    return results.dataset(_attrs(grid, devices, precision, shapes, started) | timings)
 
+    here: tuple[Any, ...] = ()
+    budget = 0
+    if executor is None:
+        here = local_devices.resolve(devices, _useful(grid, fixed_block))
+        budget = local_devices.parse_memory(memory, here)
+        key = None if store is None else Store.program_key
+        prepared = prepare(grid, here, budget, precision, records, fixed_block, key, announce)
+    else:
+        prepared = executors.remote_prepare(executor, grid, memory, precision, records, fixed_block, store is not None)
+    about = _About(grid, here, precision, prepared, started)
 
-class _Runner:
-    """The cells of one bucket on the devices of this host."""
-
-    def __init__(self, grid: Grid, bucket: Bucket, devices: tuple[Any, ...], precision: str, budget: int) -> None:
-        self.grid, self.bucket, self.devices = grid, bucket, devices
-        self.precision, self.budget = precision, budget
-        self.swept = programs.swept_numbers(bucket.config, bucket.points)
-        self.fixed = programs.numbers(
-            bucket.config, [n for n in programs.traced_fields(bucket.config) if n not in self.swept]
+    if store is None:
+        job = Job(grid, Layout(prepared.block, grid.static_axes).grown(whole(grid)), records, precision)
+        return _Run(job, None, Results(grid, records, record_every is not None), about, announce, progress).train(
+            np.arange(job.layout.blocks), executor, memory, here, budget, accept_program
         )
-        self.point_count = len(bucket.position[0]) if bucket.position else 1
-        self.sharding = NamedSharding(Mesh(np.array(devices), ("block",)), PartitionSpec("block"))
-        self.segment = _FIRST_SEGMENT
-        self._drawn: tuple[Any, Any] = (None, None)
+    if opened is None:
+        shared = {
+            "block": list(prepared.block),
+            "record_every": record_every,
+            "records": list(records),
+            "precision": precision,
+            "dtype": _dtype(),
+            "versions": _versions(),
+            "device": prepared.device,
+        }
+        opened = Store.create(store, grid, shared)
+        opened.check(grid, precision, _dtype(), record_every)
+        if opened.block != prepared.block:  # another process made the store first
+            return sweep(
+                grid,
+                store=store,
+                executor=executor,
+                shard=shard,
+                accept_program=accept_program,
+                devices=devices,
+                memory=memory,
+                record_every=record_every,
+                precision=precision,
+                progress=progress,
+            )
+    opened.admit(prepared.fingerprints, prepared.platform, accept_program)
+    opened.grow(grid, prepared.metrics)
+    blocks = np.flatnonzero(opened.needed(grid))
+    if shard is not None:
+        blocks = blocks[blocks % shard[1] == shard[0] - 1]
+    _verify(opened, blocks, announce)
+    job = Job(opened.over(grid), opened.layout, records, precision)
+    return _Run(job, opened, None, about, announce, progress).train(
+        blocks, executor, memory, here, budget, accept_program
+    )
 
-    def build(self, block: Block) -> Program:
-        return programs.build(
-            self.grid.experiment,
-            self.bucket.config,
-            frozenset(self.swept),
-            block,
-            self.devices,
-            self.precision,
-            self.budget,
+
+class _About:
+    """What a Dataset says of the run that made it."""
+
+    def __init__(
+        self, grid: Grid, devices: tuple[Any, ...], precision: str, prepared: Prepared, started: float
+    ) -> None:
+        self.grid, self.precision, self.prepared, self.started = grid, precision, prepared, started
+        self.devices = len(devices)
+
+    def attrs(self, used: Sequence[Any]) -> dict[str, Any]:
+        """What a reader needs to repeat the run; plain numbers and text, so that every format stores them."""
+        grid = self.grid
+        compiled = [program for program in used if program.built > self.started]
+        return {
+            "experiment": grid.experiment.name,
+            "reading": grid.reading,
+            "settings": json.dumps(grid.settings()),
+            "seeds": json.dumps(list(grid.seeds)),
+            "versions": json.dumps(_versions()),
+            "device": self.prepared.device,
+            "devices": self.devices or "workers of an executor",
+            "dtype": _dtype(),
+            "precision": self.precision,
+            "block": json.dumps(list(self.prepared.block)),
+            "wall_seconds": round(time.perf_counter() - self.started, 3),
+            "compile_seconds": round(sum(p.seconds for p in compiled), 3),
+            "programs_compiled": len(compiled),
+            "probe_programs": self.prepared.probes,
+            "probe_seconds": round(self.prepared.probe_seconds, 3),
+        }
+
+
+class _Run:
+    """One call of sweep, from the first block to the Dataset. Either a store or results in memory."""
+
+    def __init__(
+        self, job: Job, store: Store | None, results: Results | None, about: _About, announce: Any, progress: bool
+    ) -> None:
+        self.job, self.store, self.results, self.about, self.announce = job, store, results, about, announce
+        self.progress = progress
+        self.finished = 0
+        self.failures: dict[str, Exception] = {}
+        self.programs: dict[Any, Any] = {}
+
+    def train(self, blocks: np.ndarray, executor: Any, memory: Any, devices: Any, budget: int, accept: bool) -> Any:
+        """Train blocks that are not done, here or on the workers."""
+        layout, store = self.job.layout, self.store
+        steps = max(self.job.records[-1], 1)
+        done = np.zeros(layout.blocks, bool) if store is None else store.done()
+        sizes = layout.sizes()
+        wanted, self.finished = int(sizes[blocks].sum()), int(sizes[blocks[done[blocks]]].sum())
+        todo = blocks[~done[blocks]]
+        if self.finished and len(todo):
+            self.announce(f"{self.finished} of {wanted} cells are in the store already")
+        self.wanted = wanted
+        self.bar = tqdm(
+            total=wanted * steps,
+            initial=self.finished * steps,
+            desc=self.job.grid.experiment.name,
+            unit="step",
+            unit_scale=True,
+            disable=not self.progress,
+            smoothing=0.1,
+            dynamic_ncols=True,
+        )
+        try:
+            with _sigterm_raises():
+                self._show()
+                if len(todo) and executor is not None:
+                    path = None if store is None else os.fspath(store.path.absolute())
+                    task = executors.Task(self.job, path, memory, accept, executors.double_precision())
+                    executors.run(executor, task, todo.tolist(), self._work, self._took, self._failed, self.announce)
+                elif len(todo):
+                    self._here(todo, devices, budget, accept)
+        except KeyboardInterrupt as stopped:
+            number = signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT
+            where = "" if store is None else f"; they are in {store.path}, and the same call again does the rest"
+            message = f"interrupted: {self.finished} of {wanted} cells were finished{where}"
+            self.announce(message)
+            raise Interrupted(message, self.dataset(), number) from None
+        finally:
+            self.bar.close()
+        ds = self.dataset()
+        if self.failures:
+            raise SweepError(self._told(), ds, self.failures)
+        diverged = int((ds.status == DIVERGED).sum()) if ds.status.size <= 1_000_000 else 0
+        if diverged:
+            self.announce(f"{diverged} of {self.about.grid.cells} cells diverged; see status and first_bad_step")
+        return ds
+
+    def _here(self, blocks: np.ndarray, devices: Any, budget: int, accept: bool) -> None:
+        store = self.store
+        trainer = Trainer(self.job, devices, budget, store, accept)
+        self.programs = trainer.programs
+
+        def keep(finished: Finished, mark: str) -> None:
+            if store is not None:
+                store.put(finished.work.block, finished.arrays, mark, finished.seconds)
+                bad = finished.arrays[FIRST_BAD]
+                store.beat([], finished=(bad.size, int((bad >= 0).sum())))
+            else:
+                assert self.results is not None
+                self.results.put(finished)
+            self.finished += finished.work.cells
+            self._show()
+
+        def tick(works: list[Work], steps: int) -> None:
+            if steps:
+                self.bar.update(steps)
+            if store is not None:
+                store.beat([w.block for w in works], steps)
+
+        if store is None:
+            trainer.run(blocks.tolist(), keep, self._failed, tick)
+            return
+        store.beat([])
+        try:
+            trainer.run(store.order(blocks), keep, self._failed, tick)
+        finally:
+            store.beat([], ended=True)
+
+    def _work(self, block: int) -> Work:
+        return work_of(self.job, block)
+
+    def _took(self, block: int, finished: Finished | None) -> None:
+        """A worker has finished a block."""
+        if finished is not None and self.results is not None:
+            self.results.put(finished)
+        cells = self._work(block).cells
+        self.finished += cells
+        self.bar.update(cells * max(self.job.records[-1], 1))
+        self._show()
+
+    def _failed(self, work: Work, error: Exception) -> None:
+        text = f"block {work.block} ({_described(self.job.grid, work)})"
+        self.failures[text] = error
+        self.announce(f"{text} raised {_one_line(error)}; the others go on")
+
+    def _told(self) -> str:
+        told = [f"{text}: {_one_line(error)}" for text, error in list(self.failures.items())[:_SHOWN]]
+        more = len(self.failures) - len(told)
+        return (
+            f"{len(self.failures)} blocks raised, all others are trained"
+            f"{'' if self.store is None else f' and in {self.store.path}'}: "
+            f"{'; '.join(told)}{f'; and {more} more' if more else ''}"
         )
 
-    def fitted(self, shape: Block, keep: bool) -> tuple[Program, Block]:
-        """The program of that shape, halved until it fits this bucket unless the shape was asked for."""
-        while True:
-            try:
-                return self.build(shape), shape
-            except OverBudgetError:
-                if keep or shape == Block(1, 1):
-                    raise
-                shape = Block(max(shape.seeds // 2, 1), shape.points if shape.seeds > 1 else shape.points // 2)
+    def _show(self) -> None:
+        self.bar.set_postfix_str(f"{self.finished}/{self.wanted} cells")
 
-    def rate(self, program: Program, shape: Block) -> float:
-        part = next(self.rounds(shape))
-        blocks = self._start(program, part, shape)
-        fixed = self.fixed
-
-        def advance(start: int, stop: int) -> Any:
-            return program.advance(fixed | {"start": np.int32(start), "stop": np.int32(stop)}, blocks)
-
-        return block_shapes.measured_rate(advance, shape.seeds * shape.points * len(self.devices))
-
-    def rounds(self, shape: Block) -> Iterator[_Round]:
-        """Seeds outside, so that consecutive blocks share their draw."""
-        seeds = np.arange(len(self.grid.seeds))
-        points = np.arange(self.point_count)
-        work = list(itertools.product(_chunks(seeds, shape.seeds), _chunks(points, shape.points)))
-        for part in _chunks(work, len(self.devices)):
-            yield _Round([p for _, p in part], [s for s, _ in part])
-
-    def train(
-        self, program: Program, part: _Round, shape: Block, records: list[int], bar: Any
-    ) -> tuple[list[Any], np.ndarray]:
-        """Train one block on each device. Returns host metrics of every record, and first bad steps."""
-        blocks = self._start(program, part, shape)
-        cells = sum(len(p) * len(s) for p, s in zip(part.points, part.seeds, strict=True))
-        steps = records[-1]
-        metrics = []
-        # The state that is known to be good; a segment that ends badly is replayed from here.
-        checked, good_state = 0, blocks["state"]
-        first_bad = np.full((len(self.devices), *shape), -1, np.int32)
-        waiting = iter(records)
-        record = next(waiting)
-        t, finite, since = 0, None, time.perf_counter()
-        while True:
-            stop = min(record, checked + self.segment, steps)
-            bounds = {"start": np.int32(t), "stop": np.int32(stop)}
-            state, good = program.advance(self.fixed | bounds, blocks)
-            finite = good if finite is None else finite & good
-            blocks = blocks | {"state": state}
-            t = stop
-            if t == record:
-                metrics.append(program.measure(self.fixed, blocks))
-                record = next(waiting, steps + 1)
-            if t < min(checked + self.segment, steps):
-                continue
-            newly_bad = ~np.asarray(finite) & (first_bad < 0)
-            if newly_bad.any():
-                bounds = {"start": np.int32(checked), "stop": np.int32(t)}
-                found = program.first_bad(self.fixed | bounds, blocks | {"state": good_state})
-                first_bad = np.where(newly_bad, np.asarray(found), first_bad)
-            now = time.perf_counter()
-            bar.update(cells * (t - checked) if steps else cells)
-            pace = _SEGMENT_SECONDS / max(now - since, 1e-6)
-            self.segment = int(np.clip(self.segment * np.clip(pace, 0.25, 8.0), 1, 1_000_000))
-            checked, good_state, finite, since = t, state, None, now
-            if record > steps:
-                break
-        return [jax.tree.map(np.asarray, m) for m in metrics], first_bad
-
-    def _start(self, program: Program, part: _Round, shape: Block) -> dict[str, Any]:
-        """Padded blocks with their draw and initial state; the padding repeats the first entry."""
-        points = self._padded(part.points, shape.points)
-        seeds = np.array(self.grid.seeds, np.uint32)[self._padded(part.seeds, shape.seeds)]
-        swept = {n: jax.device_put(v[points], self.sharding) for n, v in self.swept.items()}
-        if self._drawn[0] != (program.draw, seeds.tobytes()):
-            self._drawn = (None, None)  # let go of the old draw before making the next
-            draw = program.draw({}, {"seed": jax.device_put(seeds, self.sharding)})
-            self._drawn = ((program.draw, seeds.tobytes()), draw)
-        blocks = {"swept": swept, "draw": self._drawn[1]}
-        return blocks | {"state": program.init(self.fixed, blocks)}
-
-    def _padded(self, chunks: list[np.ndarray], length: int) -> np.ndarray:
-        rows = chunks + chunks[:1] * (len(self.devices) - len(chunks))
-        return np.stack([np.concatenate([r, np.repeat(r[:1], length - len(r))]) for r in rows])
+    def dataset(self) -> xr.Dataset:
+        """What there is now."""
+        attrs = self.about.attrs([program for program, _ in self.programs.values()])
+        if self.results is not None:
+            return self.results.dataset(attrs)
+        assert self.store is not None
+        return open_part(self.store, self.about.grid, attrs | {"store": str(self.store.path)})
 
 
-def _check(grid, devices, memory, block, record_every, precision) -> tuple[tuple[Any, ...], int, Block | None]:
+def _check(grid, store, executor, shard, devices, block, record_every, precision) -> Block | None:
     if not isinstance(grid, Grid):
         raise ValueError(f"grid: {grid!r} is of type {type(grid).__name__}; allowed: a Grid")
+    if store is not None and not isinstance(store, (str, os.PathLike)):
+        raise ValueError(f"store: {store!r} is of type {type(store).__name__}; allowed: the path of a folder")
+    if executor is not None:
+        executors.check(executor)
+        if devices is not None:
+            raise ValueError("devices: given beside an executor; allowed: one of them (a worker has one device)")
+    if shard is not None:
+        whole_numbers = isinstance(shard, (tuple, list)) and all(
+            isinstance(s, int) and not isinstance(s, bool) for s in shard
+        )
+        if not whole_numbers or len(shard) != 2 or not 1 <= shard[0] <= shard[1]:
+            raise ValueError(f"shard: {shard!r}; allowed: (i, n) with 1 ≤ i ≤ n")
+        if store is None:
+            raise ValueError(f"shard: {tuple(shard)} without a store; allowed: with store, which joins the parts")
     shape = block_shapes.parse_block(block)
-    devices = local_devices.resolve(devices, _blocks(grid, shape))
     if precision not in programs.MATMUL_PRECISION:
         raise ValueError(f"precision: {precision!r}; allowed: {', '.join(programs.MATMUL_PRECISION)}")
-    whole = isinstance(record_every, int) and not isinstance(record_every, bool) and record_every >= 1
-    if record_every is not None and not whole:
+    number = isinstance(record_every, int) and not isinstance(record_every, bool) and record_every >= 1
+    if record_every is not None and not number:
         raise ValueError(f"record_every: {record_every!r}; allowed: a whole number of steps, 1 or more, or None")
-    return devices, local_devices.parse_memory(memory, devices), shape
+    return shape
 
 
-def _blocks(grid: Grid, shape: Block | None) -> int:
-    """How many blocks the largest bucket has: more devices than that have nothing to do."""
-    points = max(len(bucket.position[0]) if bucket.position else 1 for bucket in grid.buckets())
-    if shape is None:
-        shape = Block(1, block_shapes.SMALLEST)
-    return -(-points // shape.points) * -(-len(grid.seeds) // shape.seeds)
+def _verify(store: Store, blocks: np.ndarray, announce: Any) -> None:
+    """Take the markers of damaged blocks away, so that they are trained again."""
+    done = store.done()
+    damaged = []
+    for block in blocks[done[blocks]].tolist():
+        if found := store.damaged(block):
+            store.discard(block)
+            damaged.append(f"{block} ({', '.join(found[:3])}{', …' if len(found) > 3 else ''})")
+    if damaged:
+        shown = ", ".join(damaged[:10]) + (f" and {len(damaged) - 10} more" if len(damaged) > 10 else "")
+        announce(f"{len(damaged)} damaged blocks are trained again: {shown}")
 
 
-def _chunks(items: Any, size: int) -> Iterator[Any]:
-    return (items[i : i + size] for i in range(0, len(items), size))
+def _useful(grid: Grid, shape: Block | None) -> int:
+    """How many blocks a program has: more devices than that have nothing to do."""
+    shape = Block(1, block_shapes.SMALLEST) if shape is None else shape
+    layout = Layout(shape, grid.static_axes).grown(whole(grid))
+    return layout.blocks // max(sum(1 for _ in grid.configs()), 1)
 
 
-def _take(metrics: Any, device: int, seeds: np.ndarray, points: np.ndarray) -> Any:
-    """One device's valid cells, points first: (points, seeds, ...)."""
-    return jax.tree.map(lambda a: np.swapaxes(a[device][: len(seeds), : len(points)], 0, 1), metrics)
+def _described(grid: Grid, work: Work) -> str:
+    """The settings of a block: field = values."""
+    shown = []
+    for axis, positions in zip(grid.point_axes, work.positions, strict=True):
+        for name, values in axis.fields.items():
+            shown.append(f"{name}={_span([values[p] for p in positions.tolist()])}")
+    return ", ".join([*shown, f"seed={_span([grid.seeds[s] for s in work.seeds.tolist()])}"])
+
+
+def _span(values: list[Any]) -> str:
+    different = list(dict.fromkeys(values))
+    return " ".join(map(str, different)) if len(different) <= 4 else f"{different[0]} … {different[-1]}"
+
+
+def _one_line(error: Exception) -> str:
+    name = "" if isinstance(error, executors.WorkerError) else f"{type(error).__name__}: "
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # What a callback raised comes as a whole traceback: its last line says what happened.
+    told = [lines[0].partition("Traceback")[0].strip(), lines[-1]] if "Traceback" in str(error) else lines
+    return name + " ".join(told)[:300]
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """SIGTERM ends a sweep as Ctrl-C does, unless the program has its own way with it."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def stop(*_: Any) -> None:
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _static_axes(grid: Grid) -> str:
-    config = grid.experiment.Config
-    static = {f.name for f in fields_of(config).values() if f.static}
-    return ", ".join(axis.name for axis in grid.point_axes if static & axis.fields.keys())
+    return ", ".join(axis.name for axis, static in zip(grid.point_axes, grid.static_axes, strict=True) if static)
 
 
-def _attrs(grid: Grid, devices: tuple[Any, ...], precision: str, shapes: list[Block], started: float) -> dict[str, Any]:
-    """What a reader needs to repeat the run; plain numbers and text, so that every format stores them."""
-    versions = {"python": platform.python_version(), "jax": jax.__version__, "numpy": np.__version__}
-    return {
-        "experiment": grid.experiment.name,
-        "reading": grid.reading,
-        "settings": json.dumps(grid.settings()),
-        "seeds": json.dumps(list(grid.seeds)),
-        "versions": json.dumps(versions),
-        "device": f"{devices[0].device_kind} ({devices[0].platform})",
-        "devices": len(devices),
-        "dtype": str(jnp.zeros(()).dtype),
-        "precision": precision,
-        "blocks": json.dumps(sorted({tuple(s) for s in shapes})),
-        "wall_seconds": round(time.perf_counter() - started, 3),
-    }
+def _dtype() -> str:
+    return str(jax.dtypes.canonicalize_dtype(float))  # without starting JAX, whose devices are chosen later
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), "jax": jax.__version__, "numpy": np.__version__}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import dataclasses
 import difflib
 import itertools
@@ -11,9 +12,10 @@ import numbers
 import pathlib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import tomli_w
 
@@ -66,18 +68,6 @@ class Axis(NamedTuple):
     name: str
     coordinate: tuple[Any, ...]
     fields: dict[str, tuple[Any, ...]]
-
-
-class Bucket(NamedTuple):
-    """The cells that one program can train: one value of every static field.
-
-    config: Config with plain Python numbers. points: swept traced field -> values, shape (points,).
-    position: for each axis of the grid without ``seed``, where each point lies on it, shape (points,).
-    """
-
-    config: Any
-    points: dict[str, np.ndarray]
-    position: tuple[np.ndarray, ...]
 
 
 class Grid:
@@ -151,8 +141,8 @@ class Grid:
         self.config = dataclasses.replace(readings[self.reading], **fixed)
         self._check_ranges()
         if self.experiment.check is not None:
-            for bucket in self.buckets():
-                self.experiment.check(bucket.config)
+            for config in self.configs():
+                self.experiment.check(config)
 
     @property
     def shape(self) -> dict[str, int]:
@@ -178,25 +168,50 @@ class Grid:
         swept = {f for axis in self.axes for f in axis.fields}
         return {name: getattr(self.config, name) for name in self._fields if name not in swept}
 
-    def buckets(self) -> Iterator[Bucket]:
-        """The cells, grouped by what has to be compiled apart."""
-        axes = self.point_axes
-        static = [any(self._fields[f].static for f in axis.fields) for axis in axes]
-        choices = [range(len(a.coordinate)) if s else (None,) for a, s in builtins.zip(axes, static, strict=True)]
-        for chosen in itertools.product(*choices):
-            lengths = [1 if s else len(a.coordinate) for a, s in builtins.zip(axes, static, strict=True)]
-            position = [p.reshape(-1) for p in np.indices(lengths)] if axes else []
-            index = tuple(
-                p if c is None else np.full_like(p, c) for p, c in builtins.zip(position, chosen, strict=True)
-            )
-            fixed, points = {}, {}
-            for axis, where, c in builtins.zip(axes, index, chosen, strict=True):
-                for name, values in axis.fields.items():
-                    if c is None:
-                        points[name] = np.asarray(values)[where]
-                    else:
-                        fixed[name] = values[c]
-            yield Bucket(dataclasses.replace(self.config, **fixed), points, index)
+    @property
+    def static_axes(self) -> tuple[bool, ...]:
+        """For each of `point_axes`, whether its values are compiled apart: it moves a static field."""
+        return tuple(any(self._fields[f].static for f in axis.fields) for axis in self.point_axes)
+
+    def configs(self) -> Iterator[Any]:
+        """One Config for each program: every value of the static axes, the first of all others."""
+        lengths = [
+            len(a.coordinate) if s else 1 for a, s in builtins.zip(self.point_axes, self.static_axes, strict=True)
+        ]
+        for position in itertools.product(*map(range, lengths)):
+            yield self.config_at(position)
+
+    def config_at(self, position: Sequence[int]) -> Any:
+        """The Config with the fields of static axes as they are at a position on each of `point_axes`."""
+        chosen = builtins.zip(self.point_axes, self.static_axes, position, strict=True)
+        fixed = {f: values[i] for axis, static, i in chosen if static for f, values in axis.fields.items()}
+        return dataclasses.replace(self.config, **fixed)
+
+    def columns(self) -> dict[str, tuple[int, np.ndarray]]:
+        """Swept traced field -> which of `point_axes` moves it, and its values along that axis."""
+        return {
+            f: (i, np.asarray(values))
+            for i, (axis, static) in enumerate(builtins.zip(self.point_axes, self.static_axes, strict=True))
+            if not static
+            for f, values in axis.fields.items()
+        }
+
+    def over(self, axes: Iterable[Axis], seeds: tuple[int, ...]) -> Grid:
+        """The same experiment and fixed settings over other axes, which are not checked again."""
+        other = copy.copy(self)
+        other.axes, other.seeds = tuple(axes), seeds
+        return other
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A mapping proxy cannot be pickled.
+        plain = self.experiment._replace(readings=dict(self.experiment.readings), dims=dict(self.experiment.dims))
+        return self.__dict__ | {"experiment": plain}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if jax.tree_util.treedef_is_leaf(jax.tree.structure(self.config)):
+            # A Config defined in a notebook travels by value, its registration with JAX does not.
+            jax.tree_util.register_dataclass(type(self.config))
 
     def __repr__(self) -> str:
         shape = " × ".join(f"{name} {length}" for name, length in self.shape.items()) or "one cell"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -94,16 +95,10 @@ def statics_of(config: Any) -> Any:
     return dataclasses.replace(config, **dict.fromkeys(traced_fields(config)))
 
 
-def numbers(config: Any, names: Any) -> dict[str, np.ndarray]:
-    """Traced fields as strong arrays of the default dtype, so that no Python number retraces."""
-    info = fields_of(type(config))
-    return {n: np.asarray(getattr(config, n), _dtype(info[n].type)) for n in names}
-
-
-def swept_numbers(config: Any, points: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The values along the points, in the dtypes of their fields."""
-    info = fields_of(type(config))
-    return {n: np.asarray(v, _dtype(info[n].type)) for n, v in points.items()}
+def numbers(config_type: type, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Values of traced fields as strong arrays of the default dtype, so that no Python number retraces."""
+    info = fields_of(config_type)
+    return {n: np.asarray(v, _dtype(info[n].type)) for n, v in values.items()}
 
 
 def _dtype(kind: type) -> Any:
@@ -136,15 +131,61 @@ def build(
     Raises:
         OverBudgetError: if the traced program would need more than the budget; nothing was compiled.
     """
-    statics = statics_of(config)
-    functions = _Functions(experiment.draw, experiment.init, experiment.step, experiment.measure)
-    key = (functions, statics, swept, block, devices, precision, _dtype(float))
+    key = _key(experiment, config, swept, block, devices, precision)
     if _trace(*key).memory > budget:
         raise OverBudgetError(_trace(*key).memory)
     program = _compile(*key)
     if program.memory > budget:
         raise OverBudgetError(program.memory)
     return program
+
+
+def trace(
+    experiment: Experiment,
+    config: Any,
+    swept: frozenset[str],
+    block: Block,
+    devices: tuple[Any, ...],
+    precision: str,
+) -> Traced:
+    """What `build` would compile, traced only; arguments as there. Kept, so that `build` does not trace again."""
+    return _trace(*_key(experiment, config, swept, block, devices, precision))
+
+
+def metrics_of(traced: Traced) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Metric -> dtype and shape of one network's value; entries that are None are left out."""
+    metrics = traced.stages["measure"].out_info
+    present = {n: a for n in metrics._fields if (a := getattr(metrics, n)) is not None}
+    return {n: (str(stored_dtype(a.dtype)), tuple(a.shape[3:])) for n, a in present.items()}
+
+
+def stored_dtype(dtype: Any) -> np.dtype:
+    """Counts and truth values are kept as float32, so that a diverged cell can be NaN."""
+    return np.dtype(dtype) if np.issubdtype(dtype, np.floating) else np.dtype(np.float32)
+
+
+def fingerprint(traced: Traced, platform: str) -> str:
+    """SHA-256 of the program's text for one device: equal text and equal block shape give equal bits.
+
+    The text is lowered from what was traced, without the mesh around it, so that it is the same on
+    any number of devices and the experiment's functions are not traced again.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(traced.stages):
+        stage = traced.stages[name]
+        (mapped,) = stage.jaxpr.jaxpr.eqns
+        inner = mapped.params["jaxpr"]
+        shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in inner.invars]
+        body = jax.jit(jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(inner, ())))
+        digest.update(body.trace(*shapes).lower(lowering_platforms=(platform,)).as_text().encode())
+        for constant in stage.jaxpr.consts:
+            digest.update(np.asarray(constant).tobytes())
+    return digest.hexdigest()
+
+
+def _key(experiment: Experiment, config: Any, swept: frozenset[str], block: Block, devices: Any, precision: str) -> Any:
+    functions = _Functions(experiment.draw, experiment.init, experiment.step, experiment.measure)
+    return functions, statics_of(config), swept, block, devices, precision, _dtype(float)
 
 
 class _Functions(NamedTuple):
@@ -156,7 +197,9 @@ class _Functions(NamedTuple):
     measure: Callable[..., Any]
 
 
-class _Traced(NamedTuple):
+class Traced(NamedTuple):
+    """The stages of a program before they are compiled. memory: estimate, bytes per device."""
+
     stages: dict[str, Any]
     first_bad: Callable[[], Any]
     held: int
@@ -164,8 +207,8 @@ class _Traced(NamedTuple):
     seconds: float
 
 
-@functools.lru_cache(maxsize=32)
-def _trace(functions, statics, swept, block, devices, precision, dtype) -> _Traced:
+@functools.lru_cache(maxsize=128)
+def _trace(functions, statics, swept, block, devices, precision, dtype) -> Traced:
     started = time.perf_counter()
     mesh = Mesh(np.array(devices), ("block",))
     on_one = _block_functions(functions, statics, swept, block)
@@ -209,7 +252,7 @@ def _trace(functions, statics, swept, block, devices, precision, dtype) -> _Trac
     # What stays while a block trains: its draw, the state, and the last state known to be good.
     held = (_tree_bytes(stages["draw"].out_info) + 2 * _tree_bytes(stages["init"].out_info)) // count
     transient = {n: _tree_bytes(s.out_info) // count + _largest_operation(s.jaxpr.jaxpr) for n, s in stages.items()}
-    return _Traced(
+    return Traced(
         stages=stages,
         first_bad=lambda: trace("first_bad", fixed | bounds, blocks),
         held=held,
@@ -218,7 +261,7 @@ def _trace(functions, statics, swept, block, devices, precision, dtype) -> _Trac
     )
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=128)
 def _compile(*key: Any) -> Program:
     traced = _trace(*key)
     started = time.perf_counter()

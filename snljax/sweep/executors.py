@@ -1,0 +1,260 @@
+"""Blocks on the workers of a ``concurrent.futures.Executor``: process pools, Dask, thread pools."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import functools
+import math
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import cloudpickle
+import jax
+
+from snljax.sweep import devices as local_devices
+from snljax.sweep.grid import Grid
+from snljax.sweep.program import Block
+from snljax.sweep.store import FIRST_BAD, Store
+from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare
+
+_MOST_TASKS = 10_000  # a scheduler's comfort: a task then holds several blocks
+_DEATHS = 3  # workers that a block may take with it before it is given up
+
+
+class Task(NamedTuple):
+    """What a worker needs beside the numbers of its blocks."""
+
+    job: Job
+    store: str | None
+    memory: str | int | None
+    accept_program: bool
+    x64: bool
+
+
+class Outcome(NamedTuple):
+    """What a worker says of a block. finished: without a store only; error: if it raised."""
+
+    block: int
+    finished: Finished | None
+    error: str | None
+
+
+class WorkerError(RuntimeError):
+    """What a block raised in a worker, as text: not every exception can travel."""
+
+
+def check(executor: Any) -> None:
+    """ValueError for what is no executor, and for a pool that forks: JAX deadlocks in its workers."""
+    if not isinstance(executor, concurrent.futures.Executor):
+        raise ValueError(
+            f"executor: {executor!r} is of type {type(executor).__name__}; allowed: a concurrent.futures.Executor, "
+            "such as ProcessPoolExecutor or a Dask client's get_executor()"
+        )
+    if isinstance(executor, concurrent.futures.ProcessPoolExecutor) and _context(executor).get_start_method() == "fork":
+        raise ValueError(
+            "executor: its processes start by fork, in which JAX can deadlock; allowed: "
+            "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))"
+        )
+
+
+def double_precision() -> bool:
+    """Whether new arrays are float64, asked without starting JAX."""
+    return jax.dtypes.canonicalize_dtype(float) == "float64"
+
+
+def pack(content: Any) -> bytes:
+    """Bytes for a worker; functions and classes of a notebook travel by value."""
+    try:
+        return cloudpickle.dumps(content)
+    except Exception as error:  # whatever an object's own pickling raises
+        raise ValueError(
+            f"executor: the experiment cannot be sent to other processes ({error}); allowed: functions that can be "
+            "pickled"
+        ) from None
+
+
+def remote_prepare(
+    executor: Any,
+    grid: Grid,
+    memory: Any,
+    precision: str,
+    records: tuple[int, ...],
+    block: Block | None,
+    stored: bool,
+) -> Prepared:
+    """`prepare` on a worker: the program and its pace are those of the workers, not of this process."""
+    key = Store.program_key if stored else None
+    payload = pack((grid, memory, precision, records, block, key, double_precision()))
+    return executor.submit(_prepare, payload).result()
+
+
+def _prepare(payload: bytes) -> Prepared:
+    grid, memory, precision, records, block, key, x64 = cloudpickle.loads(payload)
+    with jax.enable_x64(x64):
+        devices = local_devices.resolve(1, useful=1)
+        budget = local_devices.parse_memory(memory, devices)
+        return prepare(grid, devices, budget, precision, records, block, key, lambda _: None)
+
+
+def run(
+    executor: Any,
+    task: Task,
+    blocks: list[int],
+    work_of: Callable[[int], Work],
+    keep: Callable[[int, Finished | None], None],
+    fail: Callable[[Work, Exception], None],
+    announce: Callable[[str], None],
+) -> None:
+    """Train blocks on the workers.
+
+    A block that raises ends alone. When a worker dies, what it held is given to another; a pool
+    that broke is built anew; a block whose worker dies again is tried with nothing beside it, and
+    given up after three.
+
+    Args:
+        executor: of the user, who shuts it down.
+        task: what every worker needs.
+        blocks: their numbers.
+        work_of: what is in a block.
+        keep: called with each finished block.
+        fail: called with each block that raised or was given up.
+        announce: told about workers that died.
+    """
+    payload = pack(task)
+    size = math.ceil(len(blocks) / _MOST_TASKS)
+    queue = collections.deque(blocks[i : i + size] for i in range(0, len(blocks), size))
+    alone: collections.deque[int] = collections.deque()
+    deaths: collections.Counter[int] = collections.Counter()
+    running: dict[Any, list[int]] = {}
+    mine = contextlib.ExitStack()  # pools that were built here
+    # A pool says how many workers it has: no more tasks than that, and a break tells which were running.
+    window = getattr(executor, "_max_workers", None) or _MOST_TASKS
+
+    def died(held: list[int]) -> None:
+        for block in held:
+            deaths[block] += 1
+            if deaths[block] == 1:
+                queue.append([block])
+            elif deaths[block] < _DEATHS:
+                alone.append(block)
+            else:
+                fail(work_of(block), WorkerError(f"its worker died {_DEATHS} times"))
+
+    try:
+        while queue or alone or running:
+            while queue and len(running) < window:
+                held = queue.popleft()
+                running[_submit(executor, payload, held)] = held
+            if not running:
+                held = [alone.popleft()]
+                running[_submit(executor, payload, held)] = held
+            done, _ = concurrent.futures.wait(running, timeout=1.0, return_when="FIRST_COMPLETED")
+            broken = False
+            for future in done:
+                held = running.pop(future)
+                try:
+                    outcomes = future.result()
+                except concurrent.futures.BrokenExecutor:
+                    broken = True
+                    died(held)
+                    continue
+                except Exception as error:
+                    if type(error).__name__ != "KilledWorker":  # Dask's, which need not be installed
+                        raise
+                    died(held)
+                    continue
+                for outcome in outcomes:
+                    if outcome.error is None:
+                        keep(outcome.block, outcome.finished)
+                    else:
+                        fail(work_of(outcome.block), WorkerError(outcome.error))
+            if broken:
+                if not isinstance(executor, concurrent.futures.ProcessPoolExecutor):
+                    raise ValueError("executor: it is broken; allowed: a new one, and the same call again")
+                concurrent.futures.wait(running)  # a broken pool ends all it has
+                for future, held in running.items():
+                    if future.exception() is None:
+                        queue.appendleft(held)  # finished in the same moment: with a store it is skipped
+                    else:
+                        died(held)
+                running.clear()
+                announce("a worker died; its pool is built anew")
+                executor = mine.enter_context(_rebuilt(executor))
+    finally:
+        for future in running:
+            future.cancel()
+        mine.close()
+
+
+def _submit(executor: Any, payload: bytes, blocks: list[int]) -> Any:
+    try:
+        return executor.submit(_work, payload, blocks)
+    except concurrent.futures.BrokenExecutor as error:
+        # It broke between two looks: handled with the others.
+        failed: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        failed.set_exception(error)
+        return failed
+
+
+def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
+    """In a worker: train blocks one after the other on its first device."""
+    task, trainer = _trainer(payload, os.getpid())
+    store = trainer.store
+    outcomes: dict[int, Outcome] = {}
+
+    def keep(finished: Finished, mark: str) -> None:
+        block = finished.work.block
+        if store is not None:
+            store.put(block, finished.arrays, mark, finished.seconds)
+            bad = finished.arrays[FIRST_BAD]
+            store.beat([], finished=(bad.size, int((bad >= 0).sum())))
+        outcomes[block] = Outcome(block, finished if store is None else None, None)
+
+    def fail(work: Work, error: Exception) -> None:
+        outcomes[work.block] = Outcome(work.block, None, f"{type(error).__name__}: {error}")
+
+    def tick(works: list[Work], steps: int) -> None:
+        if store is not None:
+            store.beat([w.block for w in works], steps)
+
+    with jax.enable_x64(task.x64):
+        if store is not None:
+            store.refresh()
+        missing = [b for b in blocks if store is None or not store.is_done(b)]
+        trainer.run(missing, keep, fail, tick)
+    return [outcomes.get(block, Outcome(block, None, None)) for block in blocks]
+
+
+@functools.lru_cache(maxsize=2)
+def _trainer(payload: bytes, _: int) -> tuple[Task, Trainer]:
+    """Kept between tasks, so that a worker compiles once."""
+    task: Task = cloudpickle.loads(payload)
+    with jax.enable_x64(task.x64):
+        devices = local_devices.resolve(1, useful=1)
+        store = None if task.store is None else Store.open(task.store)
+        budget = local_devices.parse_memory(task.memory, devices)
+        return task, Trainer(task.job, devices, budget, store, task.accept_program)
+
+
+@contextlib.contextmanager
+def _rebuilt(pool: Any) -> Iterator[Any]:
+    """A pool like one that broke."""
+    new = concurrent.futures.ProcessPoolExecutor(
+        pool._max_workers,
+        _context(pool),
+        pool._initializer,
+        pool._initargs,
+        max_tasks_per_child=pool._max_tasks_per_child,
+    )
+    try:
+        yield new
+    finally:
+        new.shutdown(wait=True, cancel_futures=True)
+
+
+def _context(pool: Any) -> Any:
+    return getattr(pool, "_mp_context", None) or multiprocessing.get_context()

@@ -1,0 +1,130 @@
+"""What is in a store right now, from its markers and its writers; nothing is loaded or changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from snljax.sweep.store import LIVE_SECONDS, Store
+
+
+class Host(NamedTuple):
+    """What the processes of one host did. rate: network-steps per second of those that live."""
+
+    name: str
+    processes: int
+    live: int
+    blocks: int
+    cells: int
+    rate: float
+
+
+class Status(NamedTuple):
+    """A store at one moment.
+
+    checked: how many finished blocks were compared with their hashes. damaged: those that differ,
+    with the arrays. rate: network-steps per second of all live processes. seconds_left: at that rate,
+    NaN where nothing runs.
+    """
+
+    cells: int
+    cells_done: int
+    blocks: int
+    blocks_done: int
+    checked: int
+    damaged: dict[int, list[str]]
+    training: list[int]
+    checkpoints: int
+    rate: float
+    seconds_left: float
+    hosts: list[Host]
+
+
+def status(path: str | os.PathLike[str], seconds: float = 0.5) -> Status:
+    """Look at a store.
+
+    Args:
+        path: its folder.
+        seconds: for how long to compare blocks with their hashes, at random; infinity for all.
+
+    Returns:
+        Status.
+
+    Raises:
+        StoreError: no store, or one whose manifest cannot be read.
+    """
+    store = Store.open(path)
+    sizes, done = store.layout.sizes(), store.done()
+    finished = np.flatnonzero(done)
+    np.random.default_rng().shuffle(finished)
+    damaged, checked, until = {}, 0, time.monotonic() + seconds
+    for block in finished.tolist():
+        if time.monotonic() > until:
+            break
+        checked += 1
+        if found := store.damaged(block):
+            damaged[block] = found
+    now = time.time()
+    writers = [w | {"live": not w["ended"] and now - w["updated"] < LIVE_SECONDS} for w in store.writers()]
+    hosts = [_host(name, [w for w in writers if w["host"] == name]) for name in sorted({w["host"] for w in writers})]
+    rate = sum(h.rate for h in hosts)
+    steps = max(store.manifest["records"][-1], 1)
+    cells_done = int(sizes[done].sum())
+    left = (int(sizes.sum()) - cells_done) * steps
+    folder = store.path / "checkpoints"
+    return Status(
+        cells=int(sizes.sum()),
+        cells_done=cells_done,
+        blocks=len(done),
+        blocks_done=int(done.sum()),
+        checked=checked,
+        damaged=dict(sorted(damaged.items())),
+        training=sorted(b for w in writers if w["live"] for b in w["training"]),
+        checkpoints=sum(1 for _ in folder.glob("*.npz")) if folder.is_dir() else 0,
+        rate=rate,
+        seconds_left=0.0 if left == 0 else left / rate if rate > 0 else float("nan"),
+        hosts=hosts,
+    )
+
+
+def _host(name: str, writers: list[dict[str, Any]]) -> Host:
+    live = [w for w in writers if w["live"]]
+    return Host(
+        name,
+        len(writers),
+        len(live),
+        sum(w["blocks"] for w in writers),
+        sum(w["cells"] for w in writers),
+        sum(w["steps"] / max(w["updated"] - w["started"], 1.0) for w in live),
+    )
+
+
+def report(s: Status) -> str:
+    """A Status for people, a few lines."""
+    share = 100 * s.cells_done / max(s.cells, 1)
+    compared = "all" if s.checked == s.blocks_done else f"{s.checked:,} of them, --verify for all"
+    shown = ", ".join(f"{b} ({', '.join(a[:3])})" for b, a in list(s.damaged.items())[:5])
+    lines = [
+        f"cells    {s.cells_done:,} of {s.cells:,} done ({share:.1f} %)",
+        f"blocks   {s.blocks_done:,} done, {s.blocks - s.blocks_done:,} pending, {len(s.damaged):,} damaged "
+        f"(compared: {compared}){': ' + shown if shown else ''}",
+        f"running  {len(s.training)} blocks in training, {s.checkpoints} with a checkpoint",
+    ]
+    if s.cells_done < s.cells:
+        left = "nothing runs" if np.isnan(s.seconds_left) else f"about {_duration(s.seconds_left)} left"
+        lines.append(f"rate     {s.rate:,.0f} network-steps/s, {left}")
+    if s.hosts:
+        lines.append(f"{'host':<24}{'processes':>10}{'live':>6}{'blocks':>10}{'cells':>12}{'network-steps/s':>17}")
+    for h in s.hosts:
+        lines.append(f"{h.name:<24}{h.processes:>10}{h.live:>6}{h.blocks:>10,}{h.cells:>12,}{h.rate:>17,.0f}")
+    return "\n".join(lines)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,699 @@
+"""A sweep on disk: what was asked for, the trained blocks, and which of them are complete.
+
+    manifest.json        what all blocks share; written once
+    grids/N.json         the N-th grid that was asked for; only ever added to
+    data.zarr/N/METRIC   what grid N added: zarr v3, one chunk a block, CRC-32C
+    done/BLOCK.json      written last: SHA-256 of each of the block's chunks. No marker, no block
+    programs/ID.json     SHA-256 of each compiled program, by its static fields
+    checkpoints/BLOCK.npz  a long block on its way
+    writers/ID.json      what each process does and has done
+
+A block is complete when its marker is there and the hashes fit. Chunk files alone prove nothing: a
+crash may leave any of them. Every file is written beside its place and renamed into it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import hashlib
+import io
+import json
+import os
+import pathlib
+import socket
+import time
+import uuid
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from snljax.experiment import fields_of
+from snljax.sweep.grid import Axis, Grid
+from snljax.sweep.layout import Layout
+from snljax.sweep.program import Block, traced_fields
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+FIRST_BAD = "first_bad_step"
+LIVE_SECONDS = 120.0  # a writer that has not been heard of for so long is taken for dead
+_BEAT_SECONDS = 1.0
+
+
+class StoreError(ValueError):
+    """A store that cannot be used as asked; the message says what is allowed."""
+
+
+class Checkpoint(NamedTuple):
+    """A block after ``step`` updates. program: hash of the program that was training it."""
+
+    step: int
+    seconds: float
+    program: str
+    arrays: dict[str, np.ndarray]
+
+
+class Store:
+    """An open store. Use `Store.open` or `Store.create`.
+
+    path: the folder. manifest: what all blocks share. grids: what was asked for, oldest first.
+    values: axis -> the values of its fields at each position, ``seed`` last; positions never change.
+    layout: where each cell lies. first: for each grid, its first block.
+    """
+
+    def __init__(self, path: pathlib.Path, manifest: dict[str, Any]) -> None:
+        self.path, self.manifest = path, manifest
+        self.block = Block(*manifest["block"])
+        self.grids: list[dict[str, Any]] = []
+        self.values: dict[str, list[tuple[Any, ...]]] = {
+            n: [] for n in (*(a["name"] for a in manifest["axes"]), "seed")
+        }
+        self.layout = Layout(self.block, tuple(a["static"] for a in manifest["axes"]))
+        self.first: list[int] = []
+        self._arrays: dict[tuple[int, str], Any] = {}
+        self._claimed: tuple[float, set[int]] = (0.0, set())
+        self._beat = _Beat()
+        self.refresh()
+
+    # --- opening and making -------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Store:
+        """Open a store that exists.
+
+        Raises:
+            StoreError: no such folder, no store, or one that cannot be read.
+        """
+        path = pathlib.Path(path)
+        if not path.is_dir():
+            kind = "is a file" if path.exists() else "does not exist"
+            raise StoreError(f"store: {path} {kind}; allowed: a folder that a sweep with store= has made")
+        if not (path / MANIFEST).exists():
+            raise StoreError(f"store: {path} is no store, it has no {MANIFEST}; allowed: a folder made by a sweep")
+        manifest = _read(path / MANIFEST, path / "data.zarr")
+        if manifest.get("format") != FORMAT:
+            raise StoreError(f"store: {path} has format {manifest.get('format')}; allowed: {FORMAT}")
+        try:
+            return cls(path, manifest)
+        except (KeyError, TypeError, IndexError) as error:
+            raise StoreError(f"store: {path / MANIFEST} is damaged ({error!r}); allowed: a copy of it") from None
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], grid: Grid, shared: dict[str, Any]) -> Store:
+        """Make a store, or open the one that another process has made in the meantime.
+
+        Args:
+            path: a folder that does not exist or is empty.
+            grid: whose experiment and fixed settings all blocks share.
+            shared: block, record_every, records, precision, dtype, versions, device.
+
+        Raises:
+            StoreError: the folder holds something else, or cannot be written.
+        """
+        path = pathlib.Path(path)
+        info = fields_of(type(grid.config))
+        manifest = {
+            "format": FORMAT,
+            "experiment": grid.experiment.name,
+            "reading": grid.reading,
+            "settings": grid.settings(),
+            "axes": [
+                {"name": a.name, "fields": list(a.fields), "numbered": a.name not in a.fields, "static": s}
+                for a, s in zip(grid.point_axes, grid.static_axes, strict=True)
+            ],
+            "labels": {n: f.symbol for n, f in info.items()},
+            "dims": {n: list(d) for n, d in grid.experiment.dims.items()},
+            "seed_axis": "seed" in grid.shape,
+            **shared,
+        }
+        with _clear_errors(path):
+            if path.exists() and not path.is_dir():
+                raise StoreError(f"store: {path} is a file; allowed: a folder, or a name that is free")
+            if path.is_dir() and not (path / MANIFEST).exists() and any(path.iterdir()):
+                raise StoreError(f"store: {path} holds other files; allowed: a store, an empty folder, or a free name")
+            path.mkdir(parents=True, exist_ok=True)
+            _write_once(path / MANIFEST, _json(manifest))
+            store = cls.open(path)
+            _group(path / "data.zarr", store.manifest)
+        return store
+
+    def refresh(self) -> None:
+        """Take in grids that other processes have added."""
+        while (file := self.path / "grids" / f"{len(self.grids)}.json").exists():
+            self._take_in(_read(file, self.path / "data.zarr" / str(len(self.grids))))
+
+    def _take_in(self, grid: dict[str, Any]) -> None:
+        rows = {a["name"]: _rows(grid["axes"][a["name"]], a["fields"]) for a in self.manifest["axes"]}
+        rows["seed"] = [(s,) for s in grid["seeds"]]
+        positions = []
+        for name, wanted in rows.items():
+            known = {row: i for i, row in enumerate(self.values[name])}
+            fresh = [row for row in dict.fromkeys(wanted) if row not in known]
+            known |= {row: len(known) + i for i, row in enumerate(fresh)}
+            self.values[name] = self.values[name] + fresh
+            positions.append(np.array(list(dict.fromkeys(known[row] for row in wanted))))
+        self.first.append(self.layout.blocks)
+        self.layout = self.layout.grown(positions)
+        self.grids.append(grid)
+
+    # --- does a grid belong here --------------------------------------------------------------------
+
+    def check(self, grid: Grid, precision: str, dtype: str, record_every: int | None) -> None:
+        """Refuse a grid that shares no cell with this store by rights.
+
+        Raises:
+            StoreError: naming what differs.
+        """
+
+        def refuse(name: str, there: Any, here: Any) -> None:
+            if there != here:
+                raise StoreError(
+                    f"store: {self.path} has {name} = {_plain(there)}, and here it is {_plain(here)}; "
+                    "allowed: the same, or another store"
+                )
+
+        m = self.manifest
+        refuse("experiment", m["experiment"], grid.experiment.name)
+        axes = {a["name"]: sorted(a["fields"]) for a in m["axes"]}
+        wanted = {a.name: sorted(a.fields) for a in grid.point_axes}
+        if axes != wanted:
+            raise StoreError(
+                f"store: {self.path} has the axes {_listed(axes)}, and here they are {_listed(wanted)}; "
+                "allowed: the same axes (with other values, if you like), or another store"
+            )
+        settings = grid.settings()
+        for name in {**m["settings"], **settings}:
+            refuse(name, m["settings"].get(name, "not a field"), settings.get(name, "not a field"))
+        refuse("record_every", m["record_every"], record_every)
+        refuse("precision", m["precision"], precision)
+        refuse("dtype", m["dtype"], dtype)
+
+    def grow(self, grid: Grid, metrics: dict[str, tuple[str, tuple[int, ...]]]) -> None:
+        """Add the cells of a grid that are not here yet; several processes may do so at once."""
+        entry = {
+            "axes": {
+                a["name"]: {f: list(_axis(grid, a["name"]).fields[f]) for f in a["fields"]}
+                for a in self.manifest["axes"]
+            },
+            "seeds": list(grid.seeds),
+            "metrics": {n: [dtype, list(inner)] for n, (dtype, inner) in metrics.items()},
+        }
+        with _clear_errors(self.path):
+            (self.path / "grids").mkdir(exist_ok=True)
+            while self.missing(grid):
+                _write_once(self.path / "grids" / f"{len(self.grids)}.json", _json(entry))
+                self.refresh()
+                _group(self.path / "data.zarr" / str(len(self.grids) - 1), self.grids[-1])
+
+    def missing(self, grid: Grid) -> bool:
+        """Whether a grid has cells that are not here yet."""
+        self.refresh()
+        axes = self.positions(grid)
+        return any(-1 in a for a in axes) or len(self.layout.grown(axes).boxes) > len(self.layout.boxes)
+
+    def positions(self, grid: Grid) -> list[np.ndarray]:
+        """Positions of a grid's values on the store's axes, ``seed`` last; -1 for a value that is new."""
+        rows = {a["name"]: _rows(_axis(grid, a["name"]).fields, a["fields"]) for a in self.manifest["axes"]}
+        rows["seed"] = [(s,) for s in grid.seeds]
+        known = {name: {row: i for i, row in enumerate(self.values[name])} for name in rows}
+        return [np.array([known[name].get(row, -1) for row in wanted]) for name, wanted in rows.items()]
+
+    def over(self, grid: Grid) -> Grid:
+        """The grid's experiment over all values that this store has, in the store's order."""
+        axes = []
+        for a in self.manifest["axes"]:
+            columns = {f: tuple(row[i] for row in self.values[a["name"]]) for i, f in enumerate(a["fields"])}
+            axes.append(Axis(a["name"], tuple(range(len(self.values[a["name"]]))), columns))
+        seeds = tuple(row[0] for row in self.values["seed"])
+        return grid.over([*axes, Axis("seed", seeds, {})], seeds)
+
+    # --- blocks -------------------------------------------------------------------------------------
+
+    def done(self) -> np.ndarray:
+        """Which blocks have a marker, as true and false."""
+        there = np.zeros(self.layout.blocks, bool)
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.path / "done") as entries:
+            for entry in entries:
+                number, _, suffix = entry.name.partition(".")
+                if suffix == "json" and number.isdigit() and int(number) < len(there):
+                    there[int(number)] = True
+        return there
+
+    def is_done(self, block: int) -> bool:
+        """Whether a block has a marker."""
+        return (self.path / "done" / f"{block}.json").exists()
+
+    def needed(self, grid: Grid) -> np.ndarray:
+        """Which blocks hold a cell of a grid, as true and false."""
+        axes = self.positions(grid)
+        return np.concatenate([self.layout.needed(box, axes) for box in self.layout.boxes] or [np.zeros(0, bool)])
+
+    def put(self, block: int, arrays: dict[str, np.ndarray], program: str, seconds: float) -> None:
+        """Write a trained block, its marker last.
+
+        Args:
+            block: its number.
+            arrays: name -> (seeds, points, ...); smaller than the block, or than its chunk, is padded.
+            program: hash of the program that trained it.
+            seconds: that it took.
+
+        Raises:
+            StoreError: the disk is full, or the store cannot be written.
+        """
+        grid = self._grid_of(block)
+        slots = self.layout.slots
+        start = (block - self.first[grid]) * slots
+        with _clear_errors(self.path):
+            hashes = {}
+            for name, values in arrays.items():
+                self._make_array(grid, name)
+                array = self._array(grid, name)
+                inner = array.shape[1:]
+                filled = np.full((*self.block, *inner), array.fill_value, array.dtype)
+                values = values.reshape(*values.shape[:2], *self._record_dims(values.shape[2:], len(inner)))
+                filled[tuple(slice(0, n) for n in values.shape)] = values
+                array[start : start + slots] = filled.reshape(slots, *inner)
+                hashes[name] = self._hash(grid, name, block)
+            bad = arrays[FIRST_BAD]
+            marker = {
+                "arrays": hashes,
+                "program": program,
+                "cells": int(bad.size),
+                "diverged": int((bad >= 0).sum()),
+                "seconds": round(seconds, 3),
+                "host": socket.gethostname(),
+                "finished": _now(),
+            }
+            (self.path / "done").mkdir(exist_ok=True)
+            _replace(self.path / "done" / f"{block}.json", _json(marker), durable=True)
+        (self.path / "checkpoints" / f"{block}.npz").unlink(missing_ok=True)
+
+    def _record_dims(self, shape: tuple[int, ...], wanted: int) -> tuple[int, ...]:
+        # Without recording there is one record and no dimension for it.
+        return shape[1:] if len(shape) > wanted else shape
+
+    def damaged(self, block: int) -> list[str]:
+        """The arrays of a finished block whose chunk is not what was written; all if the marker is unreadable."""
+        grid = self._grid_of(block)
+        try:
+            hashes = dict(json.loads((self.path / "done" / f"{block}.json").read_bytes())["arrays"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ["marker"]
+        found = []
+        for name, sha in hashes.items():
+            try:
+                if self._hash(grid, name, block) != sha:
+                    found.append(name)
+            except (OSError, ValueError):
+                found.append(name)
+        return found
+
+    def discard(self, block: int) -> None:
+        """Take a block's marker away, so that it is trained again."""
+        with _clear_errors(self.path):
+            (self.path / "done" / f"{block}.json").unlink(missing_ok=True)
+
+    def read(self, name: str, cells: np.ndarray, done: np.ndarray, inner: tuple[int, ...], fill: Any) -> np.ndarray:
+        """Values of an array at cells; the fill value where a block is not done or cannot be read.
+
+        Args:
+            name: of the array.
+            cells: numbers from `Layout.locate`, any shape, -1 for none.
+            done: from `done`; what counts as there.
+            inner: shape of one cell's value, as large as in any grid.
+            fill: value for what is not there.
+        """
+        flat = cells.reshape(-1)
+        slots = self.layout.slots
+        there = flat >= 0
+        there[there] = done[flat[there] // slots]
+        dtype = np.dtype(np.int32 if name == FIRST_BAD else self._dtype(name))
+        out = np.full((len(flat), *inner), fill, dtype)
+        for grid, first in enumerate(self.first):
+            last = self.first[grid + 1] if grid + 1 < len(self.first) else self.layout.blocks
+            mine = np.flatnonzero(there & (flat // slots >= first) & (flat // slots < last))
+            if not len(mine) or name not in {**self.grids[grid]["metrics"], FIRST_BAD: None}:
+                continue
+            try:
+                array = self._array(grid, name)
+            except FileNotFoundError:
+                warnings.warn(f"{self.path}: array {name} of grid {grid} is missing", stacklevel=2)
+                continue
+            rows = flat[mine] - first * slots
+            for at, values in self._runs(array, rows, first):
+                inside = tuple(slice(0, n) for n in values.shape[1:])
+                out[(mine[at], *inside)] = values
+        return out.reshape(*cells.shape, *inner)
+
+    def _runs(self, array: Any, rows: np.ndarray, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Contiguous stretches of blocks that hold some rows: which of the rows, and their values."""
+        slots = self.layout.slots
+        order = np.argsort(rows, kind="stable")
+        blocks = rows[order] // slots
+        most = max(1, 64_000_000 // (slots * array.dtype.itemsize * max(int(np.prod(array.shape[1:])), 1)))
+        edges = np.unique(blocks)
+        cuts = np.flatnonzero(np.diff(edges) != 1) + 1
+        for run in np.split(edges, cuts):
+            for i in range(0, len(run), most):
+                low, high = int(run[i]), int(run[min(i + most, len(run)) - 1]) + 1
+                at = order[np.searchsorted(blocks, low) : np.searchsorted(blocks, high)]
+                values = self._slice(array, low, high, first)
+                yield at, values[rows[at] - low * slots]
+
+    def _slice(self, array: Any, low: int, high: int, first: int) -> np.ndarray:
+        slots = self.layout.slots
+        try:
+            return np.asarray(array[low * slots : high * slots])
+        except Exception as error:  # zarr raises whatever its codecs raise
+            if high - low == 1:
+                warnings.warn(
+                    f"{self.path}: block {first + low} cannot be read ({error}); sweep with store= trains it again",
+                    stacklevel=2,
+                )
+                return np.full((slots, *array.shape[1:]), array.fill_value, array.dtype)
+            middle = (low + high) // 2
+            halves = self._slice(array, low, middle, first), self._slice(array, middle, high, first)
+            return np.concatenate(halves)
+
+    def metrics(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+        """Metric -> dtype and shape of one cell's value without records, the largest over the grids."""
+        found: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+        for grid in self.grids:
+            for name, (dtype, inner) in grid["metrics"].items():
+                had = found.get(name, (None, inner))[1]
+                found[name] = (np.dtype(dtype), tuple(max(pair) for pair in zip(inner, had, strict=True)))
+        return found
+
+    def _dtype(self, name: str) -> np.dtype:
+        return self.metrics()[name][0]
+
+    def _grid_of(self, block: int) -> int:
+        return int(np.searchsorted(self.first, block, side="right")) - 1
+
+    def _array(self, grid: int, name: str) -> Any:
+        """The zarr array of what a grid added."""
+        if (grid, name) not in self._arrays:
+            import zarr  # heavy
+
+            # A block whose values are all NaN has to be written like any other. Not as an argument: zarr
+            # up to 3.1 ignores it for an array that exists.
+            with zarr.config.set({"array.write_empty_chunks": True}):
+                self._arrays[grid, name] = zarr.open_array(self.path / "data.zarr" / str(grid) / name, mode="r+")
+        return self._arrays[grid, name]
+
+    def _make_array(self, grid: int, name: str) -> None:
+        """The array, unless it exists."""
+        file = self.path / "data.zarr" / str(grid) / name / "zarr.json"
+        if (grid, name) in self._arrays or file.exists():
+            return
+        import zarr
+        from zarr.codecs import Crc32cCodec
+
+        last = self.first[grid + 1] if grid + 1 < len(self.first) else self.layout.blocks
+        dtype, inner = ("int32", []) if name == FIRST_BAD else self.grids[grid]["metrics"][name]
+        steps = [] if name == FIRST_BAD or self.manifest["record_every"] is None else [len(self.manifest["records"])]
+        with contextlib.suppress(zarr.errors.ContainsArrayError):  # another process was faster
+            zarr.create_array(
+                file.parent,
+                shape=((last - self.first[grid]) * self.layout.slots, *steps, *inner),
+                chunks=(self.layout.slots, *steps, *(max(n, 1) for n in inner)),
+                dtype=dtype,
+                fill_value=-1 if name == FIRST_BAD else np.nan,
+                compressors=[Crc32cCodec()],
+                filters=None,
+                dimension_names=("cell", *("step",) * len(steps), *(f"{name}_{i}" for i in range(len(inner)))),
+                zarr_format=3,
+            )
+
+    def _hash(self, grid: int, name: str, block: int) -> str:
+        """SHA-256 of the file of a block's chunk."""
+        array = self._array(grid, name)
+        key = array.metadata.encode_chunk_key((block - self.first[grid], *[0] * (array.ndim - 1)))
+        return hashlib.sha256((self.path / "data.zarr" / str(grid) / name / key).read_bytes()).hexdigest()
+
+    # --- programs -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def program_key(config: Any) -> str:
+        """Text that names a program: the static fields of a Config."""
+        traced = traced_fields(config)
+        return json.dumps({n: getattr(config, n) for n in fields_of(type(config)) if n not in traced}, sort_keys=True)
+
+    def admit(self, programs: dict[str, str], here: dict[str, str], accept: bool) -> None:
+        """Record the hash of each program, or refuse one that differs from what trained here before.
+
+        Args:
+            programs: program key -> hash.
+            here: version of jax, and platform, that made them.
+            accept: record it beside the old one instead of refusing.
+
+        Raises:
+            StoreError: another program; says whether the versions or the code changed.
+        """
+        for key, sha in programs.items():
+            file = self.path / "programs" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+            if not file.exists():
+                with _clear_errors(self.path):
+                    file.parent.mkdir(exist_ok=True)
+                    _write_once(file, _json({"static": json.loads(key), "accepted": {sha: here}}))
+            known = json.loads(file.read_bytes())
+            there = list(known["accepted"].values())
+            if sha in known["accepted"]:
+                continue
+            if not accept:
+                changed = [
+                    f"{name} {', '.join(sorted({v[name] for v in there}))} there, {here[name]} here"
+                    for name in here
+                    if all(v[name] != here[name] for v in there)
+                ]
+                raise StoreError(
+                    f"store: {self.path} was trained by another program "
+                    f"({'; '.join(changed) or 'the code of the experiment or of snljax has changed'}); allowed: the "
+                    "program of the store, another store, or accept_program (--accept-program), which mixes both"
+                )
+            with _clear_errors(self.path):
+                _replace(file, _json({**known, "accepted": {**known["accepted"], sha: here}}))
+
+    # --- checkpoints --------------------------------------------------------------------------------
+
+    def checkpoint(self, block: int) -> Checkpoint | None:
+        """A block on its way, if it was interrupted; a damaged checkpoint is none."""
+        file = self.path / "checkpoints" / f"{block}.npz"
+        try:
+            content = file.read_bytes()
+        except OSError:
+            return None
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as saved:
+                arrays = {name: saved[name] for name in saved.files}
+            about = json.loads(str(arrays.pop("about")))
+            return Checkpoint(about["step"], about["seconds"], about["program"], arrays)
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+            return None
+
+    def save_checkpoint(self, block: int, checkpoint: Checkpoint) -> None:
+        """Keep a block on its way."""
+        about = {"step": checkpoint.step, "seconds": checkpoint.seconds, "program": checkpoint.program}
+        buffer = io.BytesIO()
+        np.savez(buffer, about=np.array(json.dumps(about)), **checkpoint.arrays)  # type: ignore[arg-type]
+        with _clear_errors(self.path):
+            (self.path / "checkpoints").mkdir(exist_ok=True)
+            _replace(self.path / "checkpoints" / f"{block}.npz", buffer.getbuffer())
+
+    # --- writers ------------------------------------------------------------------------------------
+
+    def beat(
+        self,
+        training: Iterable[int],
+        steps: int = 0,
+        finished: tuple[int, int] | None = None,
+        ended: bool = False,
+    ) -> None:
+        """Say what this process does; written at most once a second.
+
+        Args:
+            training: blocks in training.
+            steps: network-steps done since the last call.
+            finished: cells and diverged cells of a block that is complete.
+            ended: this process trains no more.
+        """
+        beat, now = self._beat, time.time()
+        beat.steps += steps
+        if finished is not None:
+            beat.blocks, beat.cells = beat.blocks + 1, beat.cells + finished[0]
+            beat.diverged += finished[1]
+        if now - beat.written < _BEAT_SECONDS and not ended:
+            return
+        beat.written = now
+        about = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": beat.started,
+            "updated": now,
+            "blocks": beat.blocks,
+            "cells": beat.cells,
+            "diverged": beat.diverged,
+            "steps": beat.steps,
+            "training": [] if ended else list(training),
+            "ended": ended,
+        }
+        with _clear_errors(self.path):
+            (self.path / "writers").mkdir(exist_ok=True)
+            _replace(self.path / "writers" / f"{beat.name}.json", _json(about))
+
+    def writers(self) -> list[dict[str, Any]]:
+        """What every process that ever wrote here last said."""
+        found = []
+        for file in sorted((self.path / "writers").glob("*.json")):
+            with contextlib.suppress(OSError, ValueError):
+                found.append(json.loads(file.read_bytes()) | {"name": file.stem})
+        return found
+
+    def order(self, blocks: np.ndarray) -> Iterator[int]:
+        """Blocks still to train. Processes on one store begin apart, and leave to the last what others train."""
+        live = sorted((w["started"], w["name"]) for w in self._live())
+        here = (self._beat.started, self._beat.name)
+        start = len(blocks) * sum(w < here for w in live) // (len(live) + 1)
+        later = []
+        for block in np.roll(blocks, -start).tolist():
+            if self.is_done(block):
+                continue
+            if block in self._others():
+                later.append(block)
+            else:
+                yield block
+        yield from (block for block in later if not self.is_done(block))
+
+    def _live(self) -> list[dict[str, Any]]:
+        """Other processes that were heard of lately."""
+        since = time.time() - LIVE_SECONDS
+        return [w for w in self.writers() if w["name"] != self._beat.name and w["updated"] > since and not w["ended"]]
+
+    def _others(self) -> set[int]:
+        """Blocks in the hands of other processes, as of the last second."""
+        now = time.time()
+        if now - self._claimed[0] > _BEAT_SECONDS:
+            self._claimed = (now, {block for w in self._live() for block in w["training"]})
+        return self._claimed[1]
+
+
+class _Beat:
+    """What this process has done on a store since it was opened."""
+
+    def __init__(self) -> None:
+        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.started = time.time()
+        self.written = 0.0
+        self.blocks = self.cells = self.diverged = self.steps = 0
+
+
+# --- files ------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _clear_errors(path: pathlib.Path) -> Iterator[None]:
+    """One clear message where the operating system refuses."""
+    try:
+        yield
+    except OSError as error:
+        hint = {
+            errno.ENOSPC: "space freed, then the same command again",
+            errno.EDQUOT: "space freed, then the same command again",
+            errno.EROFS: "a folder that can be written",
+            errno.EACCES: "a folder that can be written",
+            errno.EPERM: "a folder that can be written",
+        }.get(error.errno or 0, "a folder that can be written and has room")
+        raise StoreError(
+            f"store: {path} cannot be written ({error.strerror or error}); "
+            f"finished blocks stay and can be read; allowed: {hint}"
+        ) from None
+
+
+def _replace(file: pathlib.Path, content: bytes | memoryview, durable: bool = False) -> None:
+    """Write a file so that it is either the old one or the new one, never a part."""
+    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with open(beside, "wb") as f:
+            f.write(content)
+            if durable:
+                f.flush()
+                os.fsync(f.fileno())
+        os.replace(beside, file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def _write_once(file: pathlib.Path, content: bytes) -> None:
+    """Write a file whole, unless it exists: of several processes one wins."""
+    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with open(beside, "wb") as f:
+            f.write(content)
+            f.flush()
+            os.fsync(f.fileno())
+        try:
+            os.link(beside, file)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+                raise
+            if not file.exists():  # a file system without hard links
+                os.replace(beside, file)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _read(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
+    """A JSON file of the store, or its copy among the attributes of a zarr group."""
+    try:
+        return json.loads(file.read_bytes())
+    except (OSError, ValueError) as error:
+        try:
+            copy = json.loads((group / "zarr.json").read_bytes())["attributes"]["snljax"]
+        except (OSError, ValueError, KeyError, TypeError):
+            raise StoreError(
+                f"store: {file} cannot be read ({getattr(error, 'strerror', None) or 'not valid JSON'}), and "
+                f"{group} holds no copy of it; allowed: the file restored"
+            ) from None
+        warnings.warn(f"{file} cannot be read; its copy in {group} is used", stacklevel=2)
+        return copy
+
+
+def _group(folder: pathlib.Path, attributes: dict[str, Any]) -> None:
+    """A zarr group that carries a copy of a JSON file."""
+    if not (folder / "zarr.json").exists():
+        import zarr
+
+        with contextlib.suppress(zarr.errors.ContainsGroupError):
+            zarr.create_group(folder, zarr_format=3, attributes={"snljax": attributes})
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, indent=1).encode()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _rows(columns: dict[str, Any], fields: list[str]) -> list[tuple[Any, ...]]:
+    """The values of an axis position by position."""
+    return list(zip(*(columns[f] for f in fields), strict=True))
+
+
+def _axis(grid: Grid, name: str) -> Axis:
+    return next(a for a in grid.point_axes if a.name == name)
+
+
+def _listed(axes: dict[str, list[str]]) -> str:
+    return ", ".join(n if f == [n] else f"{n} ({' + '.join(f)})" for n, f in axes.items()) or "none"
+
+
+def _plain(value: Any) -> Any:
+    return "none" if value is None else value
