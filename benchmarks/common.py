@@ -8,14 +8,36 @@ import pathlib
 import platform
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from snljax.sweep.layout import Layout
+from snljax.sweep.program import Block
+from snljax.sweep.train import Job, Trainer, whole, work_of
+
 QUIET = 0.03  # share of the cores that other processes may hold
 RESULTS = pathlib.Path(__file__).parent / "results"
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#7F7F7F"  # Okabe and Ito's palette
+
+
+class Round(NamedTuple):
+    """One block on each device, drawn and initialised, and the program that trains it."""
+
+    program: Any
+    fixed: dict[str, Any]
+    blocks: dict[str, Any]
+
+
+def one_round(grid: Any, block: Block, devices: tuple[Any, ...]) -> Round:
+    """The first blocks of a grid, one on each device."""
+    layout = Layout(block, grid.static_axes).grown(whole(grid))
+    job = Job(grid, layout, (grid.config.steps,), "highest")
+    trainer = Trainer(job, devices, 10**12)
+    works = [work_of(job, number) for number in range(min(len(devices), layout.blocks))]
+    program = trainer.build(works[0].config)
+    return Round(program, trainer.fixed(works[0].config), trainer.start(program, works))
 
 
 def interleaved(

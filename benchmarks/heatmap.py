@@ -25,7 +25,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import snljax as snl
 from snljax.sweep import devices as local_devices
-from snljax.sweep import engine
 from snljax.sweep.program import Block
 
 SETTING = {
@@ -58,17 +57,14 @@ def snljax(count: int, devices: tuple[Any, ...], **settings: Any) -> tuple[Conte
     """snljax's compiled program for a block of that many points on each device, and its draw of data and weights."""
     networks = count * len(devices)
     grid = snl.Grid("topk_pruning", snl.zip(**cells(networks)), steps=1, n_test=8, **(SETTING | settings))
-    run = engine._Runner(grid, next(iter(grid.buckets())), devices, "highest", 10**12)
-    shape = Block(1, count)
-    program, _ = run.fitted(shape, keep=True)
-    blocks = run._start(program, next(iter(run.rounds(shape))), shape)
+    program, fixed, blocks = common.one_round(grid, Block(1, count), devices)
 
     def train(steps: int) -> Any:
         bounds = {"start": np.int32(0), "stop": np.int32(steps)}
-        return jax.block_until_ready(program.advance(run.fixed | bounds, blocks)[0])
+        return jax.block_until_ready(program.advance(fixed | bounds, blocks)[0])
 
     def loss(state: Any) -> np.ndarray:
-        return np.asarray(program.measure(run.fixed, blocks | {"state": state}).train_loss).reshape(-1)
+        return np.asarray(program.measure(fixed, blocks | {"state": state}).train_loss).reshape(-1)
 
     draw = jax.tree.map(lambda a: np.asarray(a)[0, 0], blocks["draw"])
     return Contender(train, networks, loss), draw

@@ -22,7 +22,7 @@ import numpy as np
 
 import snljax as snl
 from snljax.sweep import devices as local_devices
-from snljax.sweep import engine
+from snljax.sweep import program as programs
 from snljax.sweep.program import Block
 
 CELL_COUNTS, CELL_STEPS = (8, 16, 32, 64, 128), 100
@@ -68,16 +68,13 @@ def against_d(device: Any, dimensions: tuple[int, ...], rounds: int) -> list[dic
         gc.collect()
         started = time.perf_counter()
         grid = snl.Grid("topk_pruning", sigma_p=np.linspace(0.1, 1.0, points), d=d, **IN_D)
-        run = engine._Runner(grid, next(iter(grid.buckets())), (device,), "highest", 10**12)
-        shape = Block(1, points)
-        program, _ = run.fitted(shape, keep=True)
-        compiled = time.perf_counter()
-        start = jax.block_until_ready(run._start(program, next(iter(run.rounds(shape))), shape))
-        drawn = time.perf_counter()
+        program, fixed, start = common.one_round(grid, Block(1, points), (device,))
+        jax.block_until_ready(start)
+        ready = time.perf_counter()
 
-        def train(steps: int, run=run, program=program, start=start) -> None:
+        def train(steps: int, fixed=fixed, program=program, start=start) -> None:
             bounds = {"start": np.int32(0), "stop": np.int32(steps)}
-            jax.block_until_ready(program.advance(run.fixed | bounds, start))
+            jax.block_until_ready(program.advance(fixed | bounds, start))
 
         # A call copies the state once, weights included; the step is what more steps cost.
         few, many = 10, 60_000
@@ -87,16 +84,17 @@ def against_d(device: Any, dimensions: tuple[int, ...], rounds: int) -> list[dic
         step = common.spread((took["many"] - took["few"]) / ((many - few) * points))
         call = float(np.median(took["few"])) - few * points * step["median"]
         row = {"d": d, "seconds_per_network_step": step, "call_seconds": max(call, 0.0), "others_held": others}
-        rows.append(row | {"compile_seconds": compiled - started, "draw_and_init_seconds": drawn - compiled})
+        compiled = program.seconds
+        rows.append(row | {"compile_seconds": compiled, "draw_and_init_seconds": ready - started - compiled})
         shown = "{median:7.2f} [{min:.2f}, {max:.2f}]".format(**{n: 1e6 * s for n, s in step.items()})
         print(
-            f"  d {d:>9,}: {shown}   apart: compile {compiled - started:5.1f} s, "
-            f"draw and init {drawn - compiled:6.2f} s, a call {1e3 * row['call_seconds']:6.1f} ms",
+            f"  d {d:>9,}: {shown}   apart: compile {compiled:5.1f} s, "
+            f"draw and init {ready - started - compiled:6.2f} s, a call {1e3 * row['call_seconds']:6.1f} ms",
             flush=True,
         )
-        del run, program, start, train, took
-        engine.programs._compile.cache_clear()
-        engine.programs._trace.cache_clear()
+        del program, start, train, took
+        programs._compile.cache_clear()
+        programs._trace.cache_clear()
     common.tell(max(row["others_held"] for row in rows))
     return rows
 
@@ -130,8 +128,8 @@ def measure_memory(budget: str, device: Any) -> None:
     measured = peak_resident() - before
     allowed = local_devices.parse_memory(budget, (device,))
     shape = Block(*json.loads(found.attrs["block"]))
-    run = engine._Runner(grid, next(iter(grid.buckets())), (device,), "highest", allowed)
-    row = {"budget": allowed, "block": list(shape), "estimate": run.build(shape).memory, "measured": measured}
+    estimate = common.one_round(grid, shape, (device,)).program.memory
+    row = {"budget": allowed, "block": list(shape), "estimate": estimate, "measured": measured}
     print(json.dumps(row | {"compiler": before - imported, "within": measured <= allowed}))
 
 

@@ -305,8 +305,8 @@ def test_ctrl_c_between_segments_of_a_block(powers, monkeypatch):
     """The device's programs may be interrupted at any call, here the third advance of the second block."""
     build, calls = engine.programs.build, []
 
-    def fragile(*arguments):
-        program = build(*arguments)
+    def fragile(**arguments):
+        program = build(**arguments)
 
         def advance(*inputs):
             calls.append(inputs)

@@ -261,8 +261,7 @@ class _CellArray(BackendArray):
         cells = cells.transpose([[n for n in stored if n in self.order].index(n) for n in self.order])
         if self.name == "status":
             bad = self.store.read(FIRST_BAD, cells, self.done, (), -1)
-            there = cells >= 0
-            there[there] = self.done[cells[there] // self.store.layout.slots]
+            there = self.store.there(cells, self.done)
             values = np.where(there, np.where(bad >= 0, DIVERGED, DONE), PENDING).astype(np.int8)
         else:
             values = self.store.read(self.name, cells, self.done, self.inner, self.fill)

@@ -297,11 +297,11 @@ class _Run:
             self.finished += finished.work.cells
             self._show()
 
-        def tick(works: list[Work], steps: int) -> None:
+        def tick(works: list[Work], steps: int, resumed: bool = False) -> None:
             if steps:
                 self.bar.update(steps)
             if store is not None:
-                store.beat([w.block for w in works], steps)
+                store.beat([w.block for w in works], 0 if resumed else steps)
 
         if store is None:
             trainer.run(blocks.tolist(), keep, self._failed, tick)

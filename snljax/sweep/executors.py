@@ -217,9 +217,9 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
     def fail(work: Work, error: Exception) -> None:
         outcomes[work.block] = Outcome(work.block, None, f"{type(error).__name__}: {error}")
 
-    def tick(works: list[Work], steps: int) -> None:
+    def tick(works: list[Work], steps: int, resumed: bool = False) -> None:
         if store is not None:
-            store.beat([w.block for w in works], steps)
+            store.beat([w.block for w in works], 0 if resumed else steps)
 
     with jax.enable_x64(task.x64):
         if store is not None:

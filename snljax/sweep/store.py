@@ -317,6 +317,10 @@ class Store:
         with _clear_errors(self.path):
             (self.path / "done" / f"{block}.json").unlink(missing_ok=True)
 
+    def there(self, cells: np.ndarray, done: np.ndarray) -> np.ndarray:
+        """Which cells, numbered by `Layout.locate`, lie in a block that is done."""
+        return (cells >= 0) & done[np.maximum(cells, 0) // self.layout.slots]
+
     def read(self, name: str, cells: np.ndarray, done: np.ndarray, inner: tuple[int, ...], fill: Any) -> np.ndarray:
         """Values of an array at cells; the fill value where a block is not done or cannot be read.
 
@@ -329,8 +333,7 @@ class Store:
         """
         flat = cells.reshape(-1)
         slots = self.layout.slots
-        there = flat >= 0
-        there[there] = done[flat[there] // slots]
+        there = self.there(flat, done)
         dtype = np.dtype(np.int32 if name == FIRST_BAD else self._dtype(name))
         out = np.full((len(flat), *inner), fill, dtype)
         for grid, first in enumerate(self.first):
@@ -347,7 +350,7 @@ class Store:
             for at, values in self._runs(array, rows, first):
                 inside = tuple(slice(0, n) for n in values.shape[1:])
                 out[(mine[at], *inside)] = values
-        return out.reshape(*cells.shape, *inner)
+        return out.reshape((*cells.shape, *inner))
 
     def _runs(self, array: Any, rows: np.ndarray, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Contiguous stretches of blocks that hold some rows: which of the rows, and their values."""

@@ -101,44 +101,40 @@ class Trainer:
         self.programs: dict[Any, tuple[Program, str]] = {}
         self._drawn: tuple[Any, Any] = (None, None)
 
-    def build(self, config: Any, block: Block) -> Program:
+    def build(self, config: Any) -> Program:
         """The program for a Config; compiled once."""
-        return programs.build(
-            self.job.grid.experiment,
-            config,
-            frozenset(self.swept),
-            block,
-            self.devices,
-            self.job.precision,
-            self.budget,
-        )
+        return programs.build(**self._asked(config), budget=self.budget)
 
-    def fingerprint(self, config: Any, block: Block) -> str:
-        """Hash of the program for a Config, which is traced but not compiled."""
-        return programs.fingerprint(self.trace(config, block), self.devices[0].platform)
+    def trace(self, config: Any) -> programs.Traced:
+        """The program for a Config, traced but not compiled."""
+        return programs.trace(**self._asked(config))
 
-    def trace(self, config: Any, block: Block) -> programs.Traced:
-        """The program for a Config, traced."""
-        return programs.trace(
-            self.job.grid.experiment, config, frozenset(self.swept), block, self.devices, self.job.precision
-        )
+    def fingerprint(self, config: Any) -> str:
+        """Hash of the program for a Config, which need not be compiled."""
+        return programs.fingerprint(self.trace(config), self.devices[0].platform)
+
+    def _asked(self, config: Any) -> dict[str, Any]:
+        return {
+            "experiment": self.job.grid.experiment,
+            "config": config,
+            "swept": frozenset(self.swept),
+            "block": self.job.layout.block,
+            "devices": self.devices,
+            "precision": self.job.precision,
+        }
 
     def program(self, config: Any) -> tuple[Program, str]:
         """The program of the job's block shape, admitted by the store, and its hash there."""
         statics = programs.statics_of(config)
         if statics in self.programs:
             return self.programs[statics]
-        block = self.job.layout.block
         try:
-            program = self.build(config, block)
+            program = self.build(config)
         except OverBudgetError as over:
-            raise ValueError(
-                f"memory: {local_devices.human_bytes(self.budget)} a device is too small for block={tuple(block)}; "
-                f"allowed: {local_devices.human_bytes(over.needed)} or more, or a smaller block"
-            ) from None
+            raise _too_large(self.budget, self.job.layout.block, over) from None
         mark = ""
         if self.store is not None:
-            mark = self.fingerprint(config, block)
+            mark = self.fingerprint(config)
             key = self.store.program_key(config)
             self.store.admit({key: mark}, platform_of(self.devices), self.accept_program)
         self.programs[statics] = program, mark
@@ -149,7 +145,7 @@ class Trainer:
         blocks: Iterable[int],
         keep: Callable[[Finished, str], None],
         fail: Callable[[Work, Exception], None],
-        tick: Callable[[list[Work], int], None],
+        tick: Callable[..., None],
     ) -> None:
         """Train blocks, as many at once as there are devices.
 
@@ -157,7 +153,8 @@ class Trainer:
             blocks: their numbers, read as needed.
             keep: called with each finished block and its program's hash.
             fail: called with each block that raised; the others go on.
-            tick: called with the blocks in training and the network-steps done since the last call.
+            tick: called with the blocks in training, the network-steps done since the last call, and
+                True where a checkpoint had done them.
         """
         for works, checkpoints in self._rounds(blocks):
             program, mark = self.program(works[0].config)
@@ -167,30 +164,26 @@ class Trainer:
             for finished in self._attempt(program, mark, works, checkpoints, fail, tick):
                 keep(finished, mark)
 
-    def rate(self, config: Any, program: Program, block: Block, per_block: float) -> float:
-        """Network-steps per second that a sweep of such blocks would reach, all told."""
-        layout = Layout(block, self.job.grid.static_axes).grown(whole(self.job.grid))
-        _, part = layout.part(0)
-        *positions, seeds = layout.positions(layout.boxes[0], part)
-        works = [Work(0, config, tuple(positions), seeds)]
-        fixed = self._fixed(config)
+    def rate(self, program: Program, per_block: float) -> float:
+        """Network-steps per second of a sweep of such blocks, with what each block costs beside its steps."""
+        works, _ = next(self._rounds(range(self.job.layout.blocks)))
+        fixed = self.fixed(works[0].config)
 
         def once() -> float:
             since = time.perf_counter()
-            start = self._start(program, works, block)
-            jax.block_until_ready(program.measure(fixed, start))
+            jax.block_until_ready(program.measure(fixed, self.start(program, works)))
             return time.perf_counter() - since
 
         once()
-        start = self._start(program, works, block)
+        start = self.start(program, works)
 
         def advance(first: int, stop: int) -> Any:
             return program.advance(fixed | {"start": np.int32(first), "stop": np.int32(stop)}, start)
 
-        networks = block.seeds * block.points * len(self.devices)
-        steps = max(self.job.records[-1], 1)
-        training = networks * steps / block_shapes.measured_rate(advance, networks)
-        return networks * steps / (training + len(self.job.records) * once() + per_block * len(self.devices))
+        networks = self.job.layout.slots * len(self.devices)
+        work = networks * max(self.job.records[-1], 1)
+        training = work / block_shapes.measured_rate(advance, networks)
+        return work / (training + len(self.job.records) * once() + per_block * len(self.devices))
 
     def _rounds(self, blocks: Iterable[int]) -> Iterator[tuple[list[Work], list[Checkpoint | None]]]:
         """Blocks of one program that stand at the same step, one for each device."""
@@ -230,8 +223,8 @@ class Trainer:
         """One block on each device, to the end."""
         block = self.job.layout.block
         records = list(self.job.records)
-        fixed = self._fixed(works[0].config)
-        blocks = self._start(program, works, block)
+        fixed = self.fixed(works[0].config)
+        blocks = self.start(program, works)
         cells = sum(w.cells for w in works)
         steps = records[-1]
         metrics: list[Any] = []
@@ -240,7 +233,7 @@ class Trainer:
         if checkpoints[0] is not None:
             blocks, metrics, first_bad = self._resumed(works[0].config, blocks, checkpoints)
             t, spent = checkpoints[0].step, checkpoints[0].seconds
-            tick(works, cells * t)
+            tick(works, cells * t, True)
         # The state that is known to be good; a segment that ends badly is replayed from here.
         checked, good_state = t, blocks["state"]
         began = saved = since = time.perf_counter()
@@ -277,7 +270,7 @@ class Trainer:
                 since = time.perf_counter()
         except KeyboardInterrupt:
             now = time.perf_counter()
-            if self.store is not None and now - saved > 2 * _SEGMENT_SECONDS:
+            if self.store is not None and checked > 0 and now - saved > 2 * _SEGMENT_SECONDS:
                 kept = sum(1 for r in records if r <= checked)
                 self._save(works, mark, checked, good_state, metrics[:kept], first_bad, spent + now - began)
             raise
@@ -285,12 +278,14 @@ class Trainer:
         seconds = (spent + time.perf_counter() - began) / len(works)
         return [Finished(work, _arrays(host, first_bad[d], work, d, records), seconds) for d, work in enumerate(works)]
 
-    def _fixed(self, config: Any) -> dict[str, np.ndarray]:
+    def fixed(self, config: Any) -> dict[str, np.ndarray]:
+        """Traced fields that are not swept."""
         traced = programs.traced_fields(config)
         return programs.numbers(type(config), {n: v for n, v in traced.items() if n not in self.swept})
 
-    def _start(self, program: Program, works: list[Work], block: Block) -> dict[str, Any]:
+    def start(self, program: Program, works: list[Work]) -> dict[str, Any]:
         """Padded blocks with their draw and initial state; the padding repeats the first entry."""
+        block = self.job.layout.block
         seeds = np.array(self.job.grid.seeds, np.uint32)[self._padded([w.seeds for w in works], block.seeds)]
         swept = {
             n: jax.device_put(values[self._padded([w.positions[axis] for w in works], block.points)], self.sharding)
@@ -301,7 +296,7 @@ class Trainer:
             draw = program.draw({}, {"seed": jax.device_put(seeds, self.sharding)})
             self._drawn = ((program.draw, seeds.tobytes()), draw)
         blocks = {"swept": swept, "draw": self._drawn[1]}
-        return blocks | {"state": program.init(self._fixed(works[0].config), blocks)}
+        return blocks | {"state": program.init(self.fixed(works[0].config), blocks)}
 
     def _padded(self, rows: list[np.ndarray], length: int) -> np.ndarray:
         rows = rows + rows[:1] * (len(self.devices) - len(rows))
@@ -333,7 +328,7 @@ class Trainer:
             there = jax.device_put(stacked(f"state_{i}", _plain(leaf).dtype), self.sharding)
             is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
             restored.append(jax.random.wrap_key_data(there, impl=jax.random.key_impl(leaf)) if is_key else there)
-        traced = self.trace(config, self.job.layout.block)
+        traced = self.trace(config)
         shapes, metric_tree = jax.tree.flatten(traced.stages["measure"].out_info)
         count = sum(1 for name in rows[0] if name.startswith("metric_")) // max(len(shapes), 1)
         metrics = [
@@ -368,15 +363,19 @@ def prepare(
     Raises:
         ValueError: if the budget is too small.
     """
-    trainer = Trainer(Job(grid, Layout(Block(1, 1), grid.static_axes), records, precision), devices, budget)
+
+    def trainer(shape: Block) -> Trainer:
+        layout = Layout(shape, grid.static_axes).grown(whole(grid))
+        return Trainer(Job(grid, layout, records, precision), devices, budget)
+
     configs = list(grid.configs())
     points = math.prod(len(a.coordinate) for a, s in zip(grid.point_axes, grid.static_axes, strict=True) if not s)
     chosen, discarded = block, list[Program]()
     per_block = 0.0 if store_key is None else block_shapes.STORE_SECONDS
     if chosen is None:
         chosen, discarded = block_shapes.choose(
-            lambda shape: trainer.build(configs[0], shape),
-            lambda program, shape: trainer.rate(configs[0], program, shape, per_block),
+            lambda shape: trainer(shape).build(configs[0]),
+            lambda program, shape: trainer(shape).rate(program, per_block),
             points,
             len(grid.seeds),
             grid.cells * max(records[-1], 1),
@@ -387,27 +386,25 @@ def prepare(
     i = 0
     while i < len(configs):
         # Near the budget only the compiler knows; elsewhere tracing says enough.
-        needed = trainer.trace(configs[i], chosen).memory
+        needed = trainer(chosen).trace(configs[i]).memory
         try:
             if needed > budget:
                 raise OverBudgetError(needed)
             if needed > budget // 2:
-                trainer.build(configs[i], chosen)
+                trainer(chosen).build(configs[i])
         except OverBudgetError as over:
             if block is not None or chosen == Block(1, 1):
-                raise ValueError(
-                    f"memory: {local_devices.human_bytes(budget)} a device is too small for block={tuple(chosen)}; "
-                    f"allowed: {local_devices.human_bytes(over.needed)} or more, or a smaller block"
-                ) from None
+                raise _too_large(budget, chosen, over) from None
             chosen, i = Block(max(chosen.seeds // 2, 1), chosen.points if chosen.seeds > 1 else chosen.points // 2), 0
             continue
         i += 1
+    last = trainer(chosen)
     metrics: dict[str, tuple[str, tuple[int, ...]]] = {}
     for config in configs:
-        for name, (dtype, inner) in programs.metrics_of(trainer.trace(config, chosen)).items():
+        for name, (dtype, inner) in programs.metrics_of(last.trace(config)).items():
             known = metrics.get(name, (dtype, inner))[1]
             metrics[name] = (dtype, tuple(max(pair) for pair in zip(inner, known, strict=True)))
-    marks = {} if store_key is None else {store_key(c): trainer.fingerprint(c, chosen) for c in configs}
+    marks = {} if store_key is None else {store_key(c): last.fingerprint(c) for c in configs}
     probing = sum(p.seconds for p in discarded)
     device = f"{devices[0].device_kind} ({devices[0].platform})"
     return Prepared(chosen, metrics, marks, len(discarded), probing, platform_of(devices), device)
@@ -423,6 +420,13 @@ def work_of(job: Job, block: int) -> Work:
     box, part = job.layout.part(block)
     *positions, seeds = job.layout.positions(box, part)
     return Work(block, job.grid.config_at([int(p[0]) for p in positions]), tuple(positions), seeds)
+
+
+def _too_large(budget: int, block: Block, over: OverBudgetError) -> ValueError:
+    return ValueError(
+        f"memory: {local_devices.human_bytes(budget)} a device is too small for block={tuple(block)}; "
+        f"allowed: {local_devices.human_bytes(over.needed)} or more, or a smaller block"
+    )
 
 
 def whole(grid: Grid) -> list[np.ndarray]:
