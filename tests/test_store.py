@@ -323,6 +323,18 @@ def test_another_sweep_is_refused_and_said_why(one_line, kept, grid, options, te
     assert (files_of(kept), markers_of(kept)) == before
 
 
+def test_other_data_behind_the_same_code_is_refused(one_line, tmp_path):
+    """An array that a step closes over is part of the program."""
+
+    def with_shift(shift):
+        return grid_of(POWERS._replace(step=lambda config, draw, x, t: config.rate * x + shift))
+
+    sweep(with_shift(jnp.arange(3.0)), tmp_path / "a")
+    sweep(with_shift(jnp.arange(3.0)), tmp_path / "a")
+    for other in (jnp.arange(3.0) * 2, np.arange(3.0, dtype=np.float32) * 2):
+        one_line(lambda other=other: sweep(with_shift(other), tmp_path / "a"), "another program")
+
+
 @pytest.mark.usefixtures("x64")
 def test_another_dtype_is_refused(one_line, kept):
     one_line(lambda: sweep(grid_of(), kept), "dtype = float32", "float64")

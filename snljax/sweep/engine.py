@@ -27,7 +27,7 @@ from snljax.sweep.dataset import DIVERGED, Results, open_part
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Layout
 from snljax.sweep.program import Block
-from snljax.sweep.store import FIRST_BAD, MANIFEST, Store
+from snljax.sweep.store import MANIFEST, Store
 from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare, whole, work_of
 
 _SHOWN = 5  # failed blocks that an error spells out
@@ -289,8 +289,6 @@ class _Run:
         def keep(finished: Finished, mark: str) -> None:
             if store is not None:
                 store.put(finished.work.block, finished.arrays, mark, finished.seconds)
-                bad = finished.arrays[FIRST_BAD]
-                store.beat([], finished=(bad.size, int((bad >= 0).sum())))
             else:
                 assert self.results is not None
                 self.results.put(finished)

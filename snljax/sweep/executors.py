@@ -18,7 +18,7 @@ import jax
 from snljax.sweep import devices as local_devices
 from snljax.sweep.grid import Grid
 from snljax.sweep.program import Block
-from snljax.sweep.store import FIRST_BAD, Store
+from snljax.sweep.store import Store
 from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare
 
 _MOST_TASKS = 10_000  # a scheduler's comfort: a task then holds several blocks
@@ -210,8 +210,6 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
         block = finished.work.block
         if store is not None:
             store.put(block, finished.arrays, mark, finished.seconds)
-            bad = finished.arrays[FIRST_BAD]
-            store.beat([], finished=(bad.size, int((bad >= 0).sum())))
         outcomes[block] = Outcome(block, finished if store is None else None, None)
 
     def fail(work: Work, error: Exception) -> None:
@@ -226,6 +224,8 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
             store.refresh()
         missing = [b for b in blocks if store is None or not store.is_done(b)]
         trainer.run(missing, keep, fail, tick)
+        if store is not None:
+            store.beat([], ended=True)
     return [outcomes.get(block, Outcome(block, None, None)) for block in blocks]
 
 

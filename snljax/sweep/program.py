@@ -173,7 +173,7 @@ def fingerprint(traced: Traced, platform: str) -> str:
     digest = hashlib.sha256()
     for name in sorted(traced.stages):
         stage = traced.stages[name]
-        (mapped,) = stage.jaxpr.jaxpr.eqns
+        mapped = next(e for e in stage.jaxpr.jaxpr.eqns if e.primitive.name == "shard_map")
         inner = mapped.params["jaxpr"]
         shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in inner.invars]
         body = jax.jit(jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(inner, ())))

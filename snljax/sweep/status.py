@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from snljax.sweep.store import LIVE_SECONDS, Store
+from snljax.sweep.store import Store
 
 
 class Host(NamedTuple):
@@ -67,8 +67,7 @@ def status(path: str | os.PathLike[str], seconds: float = 0.5) -> Status:
         checked += 1
         if found := store.damaged(block):
             damaged[block] = found
-    now = time.time()
-    writers = [w | {"live": not w["ended"] and now - w["updated"] < LIVE_SECONDS} for w in store.writers()]
+    writers = store.writers()
     hosts = [_host(name, [w for w in writers if w["host"] == name]) for name in sorted({w["host"] for w in writers})]
     rate = sum(h.rate for h in hosts)
     steps = max(store.manifest["records"][-1], 1)

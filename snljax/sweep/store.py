@@ -290,7 +290,8 @@ class Store:
             }
             (self.path / "done").mkdir(exist_ok=True)
             _replace(self.path / "done" / f"{block}.json", _json(marker), durable=True)
-        (self.path / "checkpoints" / f"{block}.npz").unlink(missing_ok=True)
+            (self.path / "checkpoints" / f"{block}.npz").unlink(missing_ok=True)
+        self._beat.blocks, self._beat.cells = self._beat.blocks + 1, self._beat.cells + bad.size
 
     def _record_dims(self, shape: tuple[int, ...], wanted: int) -> tuple[int, ...]:
         # Without recording there is one record and no dimension for it.
@@ -509,26 +510,16 @@ class Store:
 
     # --- writers ------------------------------------------------------------------------------------
 
-    def beat(
-        self,
-        training: Iterable[int],
-        steps: int = 0,
-        finished: tuple[int, int] | None = None,
-        ended: bool = False,
-    ) -> None:
+    def beat(self, training: Iterable[int], steps: int = 0, ended: bool = False) -> None:
         """Say what this process does; written at most once a second.
 
         Args:
             training: blocks in training.
             steps: network-steps done since the last call.
-            finished: cells and diverged cells of a block that is complete.
-            ended: this process trains no more.
+            ended: this process trains no more, for now.
         """
         beat, now = self._beat, time.time()
         beat.steps += steps
-        if finished is not None:
-            beat.blocks, beat.cells = beat.blocks + 1, beat.cells + finished[0]
-            beat.diverged += finished[1]
         if now - beat.written < _BEAT_SECONDS and not ended:
             return
         beat.written = now
@@ -539,7 +530,6 @@ class Store:
             "updated": now,
             "blocks": beat.blocks,
             "cells": beat.cells,
-            "diverged": beat.diverged,
             "steps": beat.steps,
             "training": [] if ended else list(training),
             "ended": ended,
@@ -549,11 +539,12 @@ class Store:
             _replace(self.path / "writers" / f"{beat.name}.json", _json(about))
 
     def writers(self) -> list[dict[str, Any]]:
-        """What every process that ever wrote here last said."""
+        """What every process that ever wrote here last said, and whether it is likely to go on (``live``)."""
         found = []
         for file in sorted((self.path / "writers").glob("*.json")):
             with contextlib.suppress(OSError, ValueError):
-                found.append(json.loads(file.read_bytes()) | {"name": file.stem})
+                about = json.loads(file.read_bytes())
+                found.append(about | {"name": file.stem, "live": not about["ended"] and _alive(about)})
         return found
 
     def order(self, blocks: np.ndarray) -> Iterator[int]:
@@ -573,8 +564,7 @@ class Store:
 
     def _live(self) -> list[dict[str, Any]]:
         """Other processes that were heard of lately."""
-        since = time.time() - LIVE_SECONDS
-        return [w for w in self.writers() if w["name"] != self._beat.name and w["updated"] > since and not w["ended"]]
+        return [w for w in self.writers() if w["name"] != self._beat.name and w["live"]]
 
     def _others(self) -> set[int]:
         """Blocks in the hands of other processes, as of the last second."""
@@ -591,7 +581,22 @@ class _Beat:
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.started = time.time()
         self.written = 0.0
-        self.blocks = self.cells = self.diverged = self.steps = 0
+        self.blocks = self.cells = self.steps = 0
+
+
+def _alive(writer: dict[str, Any]) -> bool:
+    """Heard of lately, and, where this host can tell, a process that exists."""
+    if time.time() - writer["updated"] > LIVE_SECONDS:
+        return False
+    if writer["host"] != socket.gethostname():
+        return True
+    try:
+        os.kill(writer["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return True
 
 
 # --- files ------------------------------------------------------------------------------------------
