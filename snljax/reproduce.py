@@ -113,7 +113,7 @@ def _remarks(grids: dict[str, tuple[Grid, int | None]], datasets: dict[str, xr.D
         shape = " × ".join(f"{n} {name}" for name, n in grid.shape.items())
         remarks.append(
             f"{label}: {shape}, {grid.config.steps} steps, reading {grid.reading}, "
-            f"{int((ds.status == 2).sum())} diverged; {ds.attrs['device']}, {ds.attrs['wall_seconds']:.0f} s"
+            f"{int((ds.status == 2).sum())} diverged; {ds.attrs['device']}, {ds.attrs['wall_seconds']:.0f} s this time"
         )
     return remarks
 

@@ -23,7 +23,7 @@ from snljax.sweep import blocks as block_shapes
 from snljax.sweep import devices as local_devices
 from snljax.sweep import executors
 from snljax.sweep import program as programs
-from snljax.sweep.dataset import DIVERGED, Results, open_part
+from snljax.sweep.dataset import Results, open_part
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Layout
 from snljax.sweep.program import Block
@@ -90,8 +90,8 @@ def sweep(
             jax); cells of both are then mixed.
         devices: how many of this host's devices, or which; default as many as have a block to train.
             On CPU each core is a device, unless JAX was already running when sweep was first called.
-        memory: budget for all devices together, bytes or text such as ``"2GB"``; default half of the
-            machine's (80 % of an accelerator's).
+        memory: budget for all devices together (with an executor: of each worker), bytes or text such
+            as ``"2GB"``; default half of the machine's (80 % of an accelerator's), shared by a pool.
         block: (seeds, points) that one device trains at once; default what measures fastest. Equal
             block shapes give bit-equal results; others differ by rounding. A store keeps its own.
         record_every: measure every so many steps, at step 0 and at the end (dimension ``step``);
@@ -185,6 +185,7 @@ def sweep(
     if shard is not None:
         blocks = blocks[blocks % shard[1] == shard[0] - 1]
     _verify(opened, blocks, announce)
+    opened.tidy()
     job = Job(opened.over(grid), opened.layout, records, precision)
     return _Run(job, opened, None, about, announce, progress).train(
         blocks, executor, memory, here, budget, accept_program
@@ -231,7 +232,7 @@ class _Run:
     ) -> None:
         self.job, self.store, self.results, self.about, self.announce = job, store, results, about, announce
         self.progress = progress
-        self.finished = 0
+        self.finished = self.diverged = 0
         self.failures: dict[str, Exception] = {}
         self.programs: dict[Any, Any] = {}
 
@@ -261,7 +262,9 @@ class _Run:
                 self._show()
                 if len(todo) and executor is not None:
                     path = None if store is None else os.fspath(store.path.absolute())
-                    task = executors.Task(self.job, path, memory, accept, executors.double_precision())
+                    task = executors.Task(
+                        self.job, path, memory, executors.sharers(executor), accept, executors.double_precision()
+                    )
                     executors.run(executor, task, todo.tolist(), self._work, self._took, self._failed, self.announce)
                 elif len(todo):
                     self._here(todo, devices, budget, accept)
@@ -276,9 +279,8 @@ class _Run:
         ds = self.dataset()
         if self.failures:
             raise SweepError(self._told(), ds, self.failures)
-        diverged = int((ds.status == DIVERGED).sum()) if ds.status.size <= 1_000_000 else 0
-        if diverged:
-            self.announce(f"{diverged} of {self.about.grid.cells} cells diverged; see status and first_bad_step")
+        if self.diverged:
+            self.announce(f"{self.diverged} cells diverged; see status and first_bad_step")
         return ds
 
     def _here(self, blocks: np.ndarray, devices: Any, budget: int, accept: bool) -> None:
@@ -293,6 +295,7 @@ class _Run:
                 assert self.results is not None
                 self.results.put(finished)
             self.finished += finished.work.cells
+            self.diverged += finished.diverged
             self._show()
 
         def tick(works: list[Work], steps: int, resumed: bool = False) -> None:
@@ -313,8 +316,9 @@ class _Run:
     def _work(self, block: int) -> Work:
         return work_of(self.job, block)
 
-    def _took(self, block: int, finished: Finished | None) -> None:
+    def _took(self, block: int, finished: Finished | None, diverged: int) -> None:
         """A worker has finished a block."""
+        self.diverged += diverged
         if finished is not None and self.results is not None:
             self.results.put(finished)
         cells = self._work(block).cells

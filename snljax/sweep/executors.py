@@ -31,6 +31,7 @@ class Task(NamedTuple):
     job: Job
     store: str | None
     memory: str | int | None
+    sharing: int
     accept_program: bool
     x64: bool
 
@@ -40,6 +41,7 @@ class Outcome(NamedTuple):
 
     block: int
     finished: Finished | None
+    diverged: int
     error: str | None
 
 
@@ -59,6 +61,17 @@ def check(executor: Any) -> None:
             "executor: its processes start by fork, in which JAX can deadlock; allowed: "
             "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn'))"
         )
+
+
+def sharers(executor: Any) -> int:
+    """How many workers are known to share this machine's memory."""
+    return getattr(executor, "_max_workers", None) or 1
+
+
+def _budget(memory: str | int | None, sharing: int, devices: tuple[Any, ...]) -> int:
+    """Bytes for a worker's device: what it was given, or its share of the default."""
+    shared = memory is None and devices[0].platform == "cpu"
+    return local_devices.parse_memory(memory, devices) // (sharing if shared else 1)
 
 
 def double_precision() -> bool:
@@ -88,15 +101,15 @@ def remote_prepare(
 ) -> Prepared:
     """`prepare` on a worker: the program and its pace are those of the workers, not of this process."""
     key = Store.program_key if stored else None
-    payload = pack((grid, memory, precision, records, block, key, double_precision()))
+    payload = pack((grid, memory, sharers(executor), precision, records, block, key, double_precision()))
     return executor.submit(_prepare, payload).result()
 
 
 def _prepare(payload: bytes) -> Prepared:
-    grid, memory, precision, records, block, key, x64 = cloudpickle.loads(payload)
+    grid, memory, sharing, precision, records, block, key, x64 = cloudpickle.loads(payload)
     with jax.enable_x64(x64):
         devices = local_devices.resolve(1, useful=1)
-        budget = local_devices.parse_memory(memory, devices)
+        budget = _budget(memory, sharing, devices)
         return prepare(grid, devices, budget, precision, records, block, key, lambda _: None)
 
 
@@ -105,7 +118,7 @@ def run(
     task: Task,
     blocks: list[int],
     work_of: Callable[[int], Work],
-    keep: Callable[[int, Finished | None], None],
+    keep: Callable[[int, Finished | None, int], None],
     fail: Callable[[Work, Exception], None],
     announce: Callable[[str], None],
 ) -> None:
@@ -120,7 +133,7 @@ def run(
         task: what every worker needs.
         blocks: their numbers.
         work_of: what is in a block.
-        keep: called with each finished block.
+        keep: called with each finished block, what is in it (without a store), and its diverged cells.
         fail: called with each block that raised or was given up.
         announce: told about workers that died.
     """
@@ -132,7 +145,7 @@ def run(
     running: dict[Any, list[int]] = {}
     mine = contextlib.ExitStack()  # pools that were built here
     # A pool says how many workers it has: no more tasks than that, and a break tells which were running.
-    window = getattr(executor, "_max_workers", None) or _MOST_TASKS
+    window = sharers(executor) if hasattr(executor, "_max_workers") else _MOST_TASKS
 
     def died(held: list[int]) -> None:
         for block in held:
@@ -169,7 +182,7 @@ def run(
                     continue
                 for outcome in outcomes:
                     if outcome.error is None:
-                        keep(outcome.block, outcome.finished)
+                        keep(outcome.block, outcome.finished, outcome.diverged)
                     else:
                         fail(work_of(outcome.block), WorkerError(outcome.error))
             if broken:
@@ -210,10 +223,10 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
         block = finished.work.block
         if store is not None:
             store.put(block, finished.arrays, mark, finished.seconds)
-        outcomes[block] = Outcome(block, finished if store is None else None, None)
+        outcomes[block] = Outcome(block, finished if store is None else None, finished.diverged, None)
 
     def fail(work: Work, error: Exception) -> None:
-        outcomes[work.block] = Outcome(work.block, None, f"{type(error).__name__}: {error}")
+        outcomes[work.block] = Outcome(work.block, None, 0, f"{type(error).__name__}: {error}")
 
     def tick(works: list[Work], steps: int, resumed: bool = False) -> None:
         if store is not None:
@@ -226,7 +239,7 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
         trainer.run(missing, keep, fail, tick)
         if store is not None:
             store.beat([], ended=True)
-    return [outcomes.get(block, Outcome(block, None, None)) for block in blocks]
+    return [outcomes.get(block, Outcome(block, None, 0, None)) for block in blocks]
 
 
 @functools.lru_cache(maxsize=2)
@@ -236,7 +249,7 @@ def _trainer(payload: bytes, _: int) -> tuple[Task, Trainer]:
     with jax.enable_x64(task.x64):
         devices = local_devices.resolve(1, useful=1)
         store = None if task.store is None else Store.open(task.store)
-        budget = local_devices.parse_memory(task.memory, devices)
+        budget = _budget(task.memory, task.sharing, devices)
         return task, Trainer(task.job, devices, budget, store, task.accept_program)
 
 

@@ -42,6 +42,7 @@ MANIFEST = "manifest.json"
 FIRST_BAD = "first_bad_step"
 LIVE_SECONDS = 120.0  # a writer that has not been heard of for so long is taken for dead
 _BEAT_SECONDS = 1.0
+_LEFTOVER_SECONDS = 3600.0
 
 
 class StoreError(ValueError):
@@ -133,13 +134,13 @@ class Store:
         with _clear_errors(path):
             if path.exists() and not path.is_dir():
                 raise StoreError(f"store: {path} is a file; allowed: a folder, or a name that is free")
-            if path.is_dir() and not (path / MANIFEST).exists() and any(path.iterdir()):
+            # A process that was killed here may have left a hidden file.
+            others = [p for p in path.iterdir() if not p.name.startswith(".")] if path.is_dir() else []
+            if others and not (path / MANIFEST).exists():
                 raise StoreError(f"store: {path} holds other files; allowed: a store, an empty folder, or a free name")
             path.mkdir(parents=True, exist_ok=True)
             _write_once(path / MANIFEST, _json(manifest))
-            store = cls.open(path)
-            _group(path / "data.zarr", store.manifest)
-        return store
+        return cls.open(path)
 
     def refresh(self) -> None:
         """Take in grids that other processes have added."""
@@ -207,7 +208,9 @@ class Store:
             while self.missing(grid):
                 _write_once(self.path / "grids" / f"{len(self.grids)}.json", _json(entry))
                 self.refresh()
-                _group(self.path / "data.zarr" / str(len(self.grids) - 1), self.grids[-1])
+            _group(self.path / "data.zarr", self.manifest)
+            for number, about in enumerate(self.grids):
+                _group(self.path / "data.zarr" / str(number), about)
 
     def missing(self, grid: Grid) -> bool:
         """Whether a grid has cells that are not here yet."""
@@ -321,6 +324,19 @@ class Store:
     def there(self, cells: np.ndarray, done: np.ndarray) -> np.ndarray:
         """Which cells, numbered by `Layout.locate`, lie in a block that is done."""
         return (cells >= 0) & done[np.maximum(cells, 0) // self.layout.slots]
+
+    def tidy(self) -> None:
+        """Remove what killed processes left behind: checkpoints of finished blocks, files that were never renamed."""
+        old = time.time() - _LEFTOVER_SECONDS
+        with _clear_errors(self.path):
+            for file in (self.path / "checkpoints").glob("*.npz"):
+                if file.stem.isdigit() and self.is_done(int(file.stem)):
+                    file.unlink(missing_ok=True)
+            for folder in ("checkpoints", "done", "writers"):
+                for file in (self.path / folder).glob(".*"):
+                    with contextlib.suppress(FileNotFoundError):
+                        if file.stat().st_mtime < old:
+                            file.unlink()
 
     def read(self, name: str, cells: np.ndarray, done: np.ndarray, inner: tuple[int, ...], fill: Any) -> np.ndarray:
         """Values of an array at cells; the fill value where a block is not done or cannot be read.

@@ -17,7 +17,7 @@ from snljax.sweep import program as programs
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Layout
 from snljax.sweep.program import Block, OverBudgetError, Program
-from snljax.sweep.store import Checkpoint, Store, StoreError
+from snljax.sweep.store import FIRST_BAD, Checkpoint, Store, StoreError
 
 _SEGMENT_SECONDS = 0.5  # how often the host looks: progress, divergence, Ctrl-C
 _FIRST_SEGMENT = 8
@@ -54,6 +54,11 @@ class Finished(NamedTuple):
     work: Work
     arrays: dict[str, np.ndarray]
     seconds: float
+
+    @property
+    def diverged(self) -> int:
+        """Networks that left the finite numbers."""
+        return int((self.arrays[FIRST_BAD] >= 0).sum())
 
 
 class Prepared(NamedTuple):
@@ -310,9 +315,7 @@ class Trainer:
         for d, work in enumerate(works):
             arrays = {f"state_{i}": a[d] for i, a in enumerate(leaves)}
             arrays |= {f"metric_{k}_{i}": a[d] for k, m in enumerate(host) for i, a in enumerate(m)}
-            self.store.save_checkpoint(
-                work.block, Checkpoint(step, seconds, mark, arrays | {"first_bad_step": first_bad[d]})
-            )
+            self.store.save_checkpoint(work.block, Checkpoint(step, seconds, mark, arrays | {FIRST_BAD: first_bad[d]}))
 
     def _resumed(self, config: Any, blocks: dict[str, Any], checkpoints: list[Any]) -> tuple[Any, list[Any], Any]:
         """The round as it stood when its checkpoints were made."""
@@ -335,7 +338,7 @@ class Trainer:
             jax.tree.unflatten(metric_tree, [stacked(f"metric_{k}_{i}", s.dtype) for i, s in enumerate(shapes)])
             for k in range(count)
         ]
-        first_bad = np.stack([r["first_bad_step"] for r in rows])
+        first_bad = np.stack([r[FIRST_BAD] for r in rows])
         return blocks | {"state": jax.tree.unflatten(tree, restored)}, metrics, first_bad
 
 
@@ -447,7 +450,7 @@ def _arrays(host: list[Any], first_bad: np.ndarray, work: Work, device: int, rec
         stacked = np.stack([v[device][:seeds, :points] for v in values], axis=2)
         arrays[name] = stacked.astype(programs.stored_dtype(stacked.dtype))
         arrays[name][dead] = np.nan
-    return arrays | {"first_bad_step": first_bad}
+    return arrays | {FIRST_BAD: first_bad}
 
 
 def _plain(leaf: Any) -> Any:
