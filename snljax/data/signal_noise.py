@@ -11,8 +11,8 @@ import jax.numpy as jnp
 class Samples(NamedTuple):
     """Standardised samples: what is random, before any strength is applied.
 
-    noise: unit normals, shape (n, d), zero in the first num_signals coordinates.
-    labels: class of each sample, shape (n,), int32 in 0..num_classes-1.
+    noise: unit normals, shape (n, d), orthogonal to the signals.
+    labels: class of each sample, shape (n,): int32 in 0..num_classes-1, or ±1.
     """
 
     noise: jax.Array
@@ -95,3 +95,36 @@ def patches(samples: Samples, mu: float | jax.Array, sigma_p: float | jax.Array,
     """
     d = samples.noise.shape[-1]
     return jnp.stack([mu * jax.nn.one_hot(samples.labels, d), sigma_p * samples.noise], axis=1)
+
+
+def draw_binary(keys: jax.Array, direction: jax.Array) -> Samples:
+    r"""Labels ±1 and unit noise orthogonal to the signal, one sample for each key.
+
+    .. math:: y \sim \mathrm{Rademacher}, \qquad
+              \zeta \sim \mathcal N\bigl(0, I - u u^\top\bigr), \qquad u = \mu / \lVert\mu\rVert
+
+    The signal patch is y μ, the noise patch ξ = σ_p ζ; their order changes nothing and is not drawn.
+
+    Args:
+        keys: from `sample_keys`, shape (n,).
+        direction: u, a unit vector, shape (d,).
+
+    Returns:
+        Samples; the labels are floats, +1 or -1.
+
+    Example:
+        >>> import jax
+        >>> u = jnp.array([0.6, 0.8, 0.0])
+        >>> s = draw_binary(sample_keys(jax.random.key(0), 4), u)
+        >>> s.noise.shape, sorted(set(abs(s.labels).tolist())), bool(abs(s.noise @ u).max() < 1e-6)
+        ((4, 3), [1.0], True)
+
+    Source: 003_42eed53d19772e3c.txt, Definition 2.1.
+    """
+
+    def one(key: jax.Array) -> Samples:
+        label = jax.random.rademacher(jax.random.fold_in(key, 0), (), jnp.zeros(()).dtype)
+        noise = jax.random.normal(key, direction.shape)
+        return Samples(noise - direction * jnp.vdot(direction, noise), label)
+
+    return jax.vmap(one)(keys)

@@ -1,0 +1,274 @@
+"""Paper 003: penalties against finite differences, the step against Lemma 5.1 (corrected), span against dense."""
+
+from __future__ import annotations
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import snljax as snl
+from snljax import losses
+from snljax.experiments import gradient_regularization as pegr
+from snljax.experiments.gradient_regularization import EXPERIMENT, Config
+
+SMALL = {"n": 8, "n_test": 50, "d": 30, "m": 3, "steps": 60, "close_at": 40, "sigma_0": 0.1, "learning_rate": 0.05}
+
+
+def config(**settings) -> Config:
+    """A Config as the engine hands it over: traced fields are strong arrays."""
+    made = Config(**(SMALL | settings))
+    kinds = {int: jnp.int32, float: jnp.zeros(()).dtype}
+    return jax.tree.map(lambda v: jnp.asarray(v, kinds[type(v)]), made)
+
+
+@functools.cache
+def _drawn(direction: str, x64: bool) -> pegr.Draw:
+    with jax.enable_x64(x64):
+        return jax.jit(EXPERIMENT.draw)(config(signal_direction=direction), jax.random.key(0))
+
+
+def drawn(c: Config) -> pegr.Draw:
+    """The draw depends on sizes and direction only."""
+    return _drawn(c.signal_direction, jnp.zeros(()).dtype == jnp.float64)
+
+
+@jax.jit
+def train(c: Config, draw: pegr.Draw, steps: int):
+    return lax.fori_loop(0, steps, lambda t, s: EXPERIMENT.step(c, draw, s, t), EXPERIMENT.init(c, draw))
+
+
+def weights_of(c: Config, draw: pegr.Draw, state) -> np.ndarray:
+    return np.asarray(state if c.descent == "dense" else pegr._weights(c, draw, state))
+
+
+# --- the penalties ----------------------------------------------------------------------------------
+
+
+def smooth(params, x, y):
+    """Any smooth loss of one example will do."""
+    hidden = jnp.tanh(params["w"] @ x)
+    return losses.logistic(y * (params["v"] @ hidden)) + 0.1 * jnp.sum(hidden**2)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("penalty", [losses.per_example_gradient_penalty, losses.full_gradient_penalty])
+def test_penalty_and_its_gradient_against_central_differences(penalty):
+    """Value from differences of the loss, gradient from differences of the value, both to 1e-6."""
+    rng = np.random.default_rng(0)
+    params = {"w": jnp.array(rng.normal(size=(3, 4))), "v": jnp.array(rng.normal(size=3))}
+    x, y = jnp.array(rng.normal(size=(5, 4))), jnp.array([1.0, -1.0, 1.0, 1.0, -1.0])
+    flat, unravel = jax.flatten_util.ravel_pytree(params)
+
+    def differences(f, at, h=1e-5):
+        eye = np.eye(len(at))
+        return np.array([(f(at + h * e) - f(at - h * e)) / (2 * h) for e in eye])
+
+    own = np.array(
+        [differences(lambda p, i=i: float(smooth(unravel(p), x[i], y[i])), np.asarray(flat)) for i in range(5)]
+    )
+    per_example = penalty is losses.per_example_gradient_penalty
+    expected = np.mean(np.sum(own**2, 1)) if per_example else np.sum(own.mean(0) ** 2)
+    assert float(penalty(smooth, params, x, y)) == pytest.approx(expected, abs=1e-6)
+    value = jax.jit(lambda p: penalty(smooth, unravel(p), x, y))
+    np.testing.assert_allclose(
+        jax.grad(value)(flat), differences(lambda p: float(value(p)), np.asarray(flat)), atol=1e-6
+    )
+
+
+def test_penalties_agree_where_all_examples_are_equal():
+    """And the mean of squares is never below the square of the mean."""
+    x, w = jax.random.normal(jax.random.key(0), (6, 4)), jnp.arange(4.0)
+
+    def loss(w, x):
+        return losses.logistic(jnp.vdot(w, x))
+
+    same = jnp.broadcast_to(x[0], x.shape)
+    one = losses.per_example_gradient_penalty(loss, w, same)
+    chex.assert_shape(one, ())
+    chex.assert_type(one, jnp.float32)
+    np.testing.assert_allclose(one, losses.full_gradient_penalty(loss, w, same), rtol=1e-6)
+    assert losses.per_example_gradient_penalty(loss, w, x) > losses.full_gradient_penalty(loss, w, x)
+
+
+def test_logistic_loss():
+    z = np.array([-800.0, -2.0, 0.0, 3.0, 800.0])
+    expected = np.array([800.0, np.log1p(np.exp(2)), np.log(2), np.log1p(np.exp(-3)), 0.0])
+    np.testing.assert_allclose(losses.logistic(jnp.asarray(z, jnp.float32)), expected, rtol=1e-6)
+
+
+# --- Lemma 5.1 --------------------------------------------------------------------------------------
+
+
+def lemma(c: Config, draw: pegr.Draw, w: np.ndarray, m_power: int) -> np.ndarray:
+    """One update by Lemma 5.1 in NumPy, for the printed 1/m and 1/2.
+
+    The lemma prints 4λζℓ''/m; its own proof has 8λ/(nm²)·ζ in the line above, which against the factor
+    2/(nm) in front leaves 4λζℓ''/m, but there the gradient of ℓ'² has lost its 1/m. m_power = 2 is right.
+    """
+    mu, eta, lam, m, n = float(c.mu), float(c.learning_rate), float(c.penalty_weight), c.m, c.n
+    signal = mu * np.asarray(draw.direction, float)
+    noise, y = float(c.sigma_p) * np.asarray(draw.train.noise, float), np.asarray(draw.train.labels, float)
+
+    def relu(x):
+        return np.maximum(x, 0)
+
+    on_signal = relu(np.einsum("jrd,d,i->jri", w, signal, y))  # ReLU(⟨w, y_i μ⟩)
+    on_noise = relu(np.einsum("jrd,id->jri", w, noise))
+    signs = np.array([1.0, -1.0])
+    f = np.einsum("j,jri->i", signs, on_signal**2 + on_noise**2) / m
+    first = -1 / (1 + np.exp(y * f))  # ℓ'
+    second = np.exp(y * f) / (1 + np.exp(y * f)) ** 2  # ℓ''
+    noise_norm = (noise**2).sum(1)
+    zeta = np.einsum("jri->i", on_signal**2) * mu**2 + np.einsum("jri->i", on_noise**2) * noise_norm
+    grow = first * (1 + 4 * lam * zeta / m**m_power * second)
+    moved = np.einsum("i,j,i,jri,i,d->jrd", grow, signs, y, on_signal, y, signal)
+    moved += np.einsum("i,j,i,jri,id->jrd", grow, signs, y, on_noise, noise)
+    held = np.einsum("i,jri,i,d->jrd", first**2, on_signal * mu**2, y, signal)
+    held += np.einsum("i,jri,i,id->jrd", first**2, on_noise, noise_norm, noise)
+    return w - 2 * eta / (n * m) * moved - 4 * lam * eta / (n * m**2) * held
+
+
+@pytest.mark.usefixtures("x64")
+def test_lemma_5_1_holds_with_m_squared_and_not_as_printed():
+    """An erratum of the paper: its factor 4λζℓ''/m should be 4λζℓ''/m²."""
+    c = config(
+        descent="dense", filter_reduction="mean", penalty_half=True, sigma_0=0.5, penalty_weight=0.3, learning_rate=0.5
+    )
+    draw = drawn(c)
+    w = np.asarray(EXPERIMENT.init(c, draw))
+    ours = np.asarray(jax.jit(EXPERIMENT.step)(c, draw, jnp.asarray(w), 0))
+    np.testing.assert_allclose(ours, lemma(c, draw, w, m_power=2), rtol=1e-5, atol=1e-12)
+    printed = np.abs(ours - lemma(c, draw, w, m_power=1)).max()
+    assert printed > 0.1 * np.abs(ours - w).max()
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("descent", ["span", "dense"])
+def test_a_whole_run_follows_the_corrected_lemma(descent):
+    """λ on for 40 updates and off for 20, an independent loop in NumPy."""
+    c = config(descent=descent, filter_reduction="mean", penalty_half=True, penalty_weight=0.2, learning_rate=1.0)
+    draw = drawn(c)
+    off = config(filter_reduction="mean", penalty_half=True, penalty_weight=0.0, learning_rate=1.0)
+    w = 0.1 * np.asarray(draw.weights, float)
+    for t in range(60):
+        w = lemma(c if t < 40 else off, draw, w, m_power=2)
+    moved = np.abs(w - 0.1 * np.asarray(draw.weights, float)).max()
+    assert moved > 0.1
+    np.testing.assert_allclose(weights_of(c, draw, train(c, draw, 60)), w, atol=1e-9 * moved)
+
+
+# --- span and dense ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    ("penalty", "q", "direction"),
+    [(p, q, "axis") for p in ("pegr", "fgr") for q in (1, 2, 3)] + [("none", 2, "axis"), ("pegr", 2, "random")],
+)
+def test_span_equals_dense(penalty, q, direction):
+    """The dense step differentiates the generic penalties; the span step knows the Gram matrix."""
+    settings = {"penalty": penalty, "q": q, "signal_direction": direction, "penalty_weight": 0.05}
+    span, dense = config(**settings), config(**settings, descent="dense")
+    draw = drawn(span)
+    assert draw.direction[0] == 1.0 or direction == "random"
+    states = train(span, draw, 60), train(dense, draw, 60)
+    a, b = weights_of(span, draw, states[0]), weights_of(dense, draw, states[1])
+    moved = np.abs(a - 0.1 * np.asarray(draw.weights)).max()
+    assert moved > 1e-2
+    np.testing.assert_allclose(a, b, atol=1e-9 * moved)
+    measured = [jax.jit(EXPERIMENT.measure)(c, draw, s) for c, s in zip((span, dense), states, strict=True)]
+    for name in ("train_loss", "test_loss", "test_accuracy", "signal", "noise", "gradient_norm"):
+        np.testing.assert_allclose(*(getattr(m, name) for m in measured), rtol=1e-7, err_msg=name)
+
+
+def test_span_equals_dense_in_single_precision():
+    for penalty in ("pegr", "fgr"):
+        span, dense = config(penalty=penalty), config(penalty=penalty, descent="dense")
+        draw = drawn(span)
+        a, b = (weights_of(c, draw, train(c, draw, 60)) for c in (span, dense))
+        chex.assert_type(a, jnp.float32)
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.usefixtures("x64")
+def test_turning_everything_turns_the_weights():
+    """A reflection of signal, noise and weights is a reflection of what is learned; no direction is special."""
+    c = config(descent="dense")
+    draw = drawn(c)
+    normal = np.random.default_rng(1).normal(size=c.d)
+    turn = np.eye(c.d) - 2 * np.outer(normal, normal) / (normal @ normal)
+    turned = draw._replace(
+        weights=draw.weights @ turn,
+        direction=turn @ draw.direction,
+        train=draw.train._replace(noise=draw.train.noise @ turn),
+        test=draw.test._replace(noise=draw.test.noise @ turn),
+    )
+    a, b = train(c, draw, 60), train(c, turned, 60)
+    np.testing.assert_allclose(np.asarray(a) @ turn, b, atol=1e-10)
+    ma, mb = EXPERIMENT.measure(c, draw, a), EXPERIMENT.measure(c, turned, b)
+    chex.assert_trees_all_close(ma, mb, rtol=1e-8)
+
+
+def test_the_decomposition_is_that_of_the_paper():
+    """γ and ρ of Definition 5.2, recovered from the weights by least squares."""
+    c = config()
+    draw = drawn(c)
+    state = train(c, draw, 60)
+    w = weights_of(c, draw, state).astype(float) - 0.1 * np.asarray(draw.weights, float)
+    signal, noise = np.asarray(draw.direction, float), np.asarray(draw.train.noise, float)  # sigma_p = mu = 1
+    basis = np.concatenate([signal[None], noise / (noise**2).sum(1, keepdims=True)])
+    solved = np.linalg.lstsq(basis.T, w.reshape(-1, c.d).T, rcond=None)[0].T.reshape(2, c.m, -1)
+    measured = EXPERIMENT.measure(c, draw, state)
+    assert float(measured.gamma) == pytest.approx((np.array([[1], [-1]]) * solved[..., 0]).max(), abs=1e-4)
+    assert float(measured.rho) == pytest.approx(solved[..., 1:].max(), abs=1e-4)
+
+
+# --- limits -----------------------------------------------------------------------------------------
+
+
+def sweep(**settings):
+    grid = snl.Grid("gradient_regularization", **(SMALL | {"sigma_p": [0.1, 1.0], "seed": [0, 1]} | settings))
+    return snl.sweep(grid, progress=False, devices=1, block=(1, 2))
+
+
+@pytest.mark.parametrize("penalty", ["pegr", "fgr"])
+def test_no_weight_or_no_time_is_no_penalty(penalty):
+    plain = sweep(penalty="none")
+    for nothing in ({"penalty_weight": 0.0}, {"close_at": 0}):
+        ds = sweep(penalty=penalty, **nothing)
+        np.testing.assert_allclose(ds.train_loss, plain.train_loss, rtol=1e-5)
+    assert np.abs(sweep(penalty=penalty, penalty_weight=0.1).train_loss - plain.train_loss).max() > 1e-4
+
+
+def test_closing_later_changes_nothing_before():
+    """Trajectories with T₁ = 20 and 50 part at step 20."""
+    grid = snl.Grid("gradient_regularization", **(SMALL | {"close_at": [20, 50], "penalty_weight": 0.1}))
+    loss = snl.sweep(grid, progress=False, record_every=10).train_loss
+    early, late = loss.sel(close_at=20), loss.sel(close_at=50)
+    np.testing.assert_array_equal(early.sel(step=slice(0, 20)), late.sel(step=slice(0, 20)))
+    assert (early.sel(step=slice(30, None)) != late.sel(step=slice(30, None))).all()
+
+
+def test_a_penalty_that_overflows_and_is_closed_leaves_nothing_behind():
+    """From step 0 on it is off: infinite λ‖∇‖² may not turn into NaN, not even where close_at is an axis."""
+    ds = sweep(close_at=[0, 1], penalty_weight=1e38, sigma_p=1e2, sigma_0=1.0, learning_rate=1e-9)
+    assert ds.status.sel(close_at=0).values.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "texts"),
+    [
+        ({"penalty_weight": -0.1}, ["penalty_weight", "-0.1", "[0, inf)"]),
+        ({"close_at": 61}, ["close_at", "61", "steps = 60"]),
+        ({"steps": 30}, ["close_at", "40", "steps = 30"]),
+        ({"q": 0.5}, ["q", "0.5", "[1, inf)"]),
+        ({"penalty": "perg"}, ["penalty", "did you mean 'pegr'"]),
+    ],
+)
+def test_bad_input(one_line, settings, texts):
+    one_line(lambda: snl.Grid("gradient_regularization", **(SMALL | settings)), *texts)
