@@ -120,20 +120,19 @@ def init(config: Config, draw: Draw) -> jax.Array | Vectors:
 
 
 def step(config: Config, draw: Draw, state: jax.Array | Vectors, t: jax.Array) -> jax.Array | Vectors:
-    move = _dense_step if config.descent == "dense" else _span_step
+    def move(state: jax.Array | Vectors, penalty: str) -> jax.Array | Vectors:
+        if isinstance(state, Vectors):
+            return _span_step(config, draw, state, penalty)
+        return _dense_step(config, draw, state, penalty)
+
     if config.penalty == "none":
-        return move(config, draw, state, "none")
+        return move(state, "none")
     # Branches, not a weight of 0: a penalty that has overflowed would leave NaN behind.
-    return lax.cond(
-        t < config.close_at,
-        lambda s: move(config, draw, s, config.penalty),
-        lambda s: move(config, draw, s, "none"),
-        state,
-    )
+    return lax.cond(t < config.close_at, lambda s: move(s, config.penalty), lambda s: move(s, "none"), state)
 
 
 def measure(config: Config, draw: Draw, state: jax.Array | Vectors) -> Metrics:
-    weights = state if config.descent == "dense" else _weights(config, draw, state)
+    weights = _weights(config, draw, state) if isinstance(state, Vectors) else state
     responses = _responses(config, draw, weights)
     margins = _margins(config, responses, draw.train.labels)
 
@@ -153,7 +152,7 @@ def measure(config: Config, draw: Draw, state: jax.Array | Vectors) -> Metrics:
         noise=jnp.max(responses.noise),
         gradient_norm=jnp.sqrt(_full_norm(config, draw, gradient)),
     )
-    if config.descent == "dense":
+    if not isinstance(state, Vectors):
         return metrics
     # c_x multiplies x itself, the paper's coefficients multiply x / ‖x‖².
     gamma = SIGNS[:, None] * state.signal * config.mu**2
@@ -171,8 +170,8 @@ def _span_step(config: Config, draw: Draw, coefficients: Vectors, penalty: str) 
             return plain + config.penalty_weight * _full_norm(config, draw, gradient)
         return plain + _pegr_weight(config) * jnp.mean(_own_norms(config, draw, responses))
 
-    scale = Vectors(config.sigma_0 * config.mu, config.sigma_0 * config.sigma_p)
-    base = jax.tree.map(jnp.multiply, scale, draw.overlaps)
+    scale = config.sigma_0 * config.mu, config.sigma_0 * config.sigma_p
+    base = Vectors(scale[0] * draw.overlaps.signal, scale[1] * draw.overlaps.noise)
     return descent.span(loss, lambda c: _gram(config, draw, c), base, coefficients, config.learning_rate)
 
 
@@ -195,7 +194,7 @@ def _dense_step(config: Config, draw: Draw, weights: jax.Array, penalty: str) ->
     return descent.dense(loss, weights, config.learning_rate)
 
 
-def _pegr_weight(config: Config) -> jax.Array:
+def _pegr_weight(config: Config) -> float:
     return config.penalty_weight * (0.5 if config.penalty_half else 1.0)
 
 
@@ -232,7 +231,8 @@ def _own_norms(config: Config, draw: Draw, responses: Vectors) -> jax.Array:
 
 def _full_norm(config: Config, draw: Draw, gradient: Vectors) -> jax.Array:
     """‖∇_W L‖² from ∂L/∂r: the gradient is Σ_x (∂L/∂r_x) x."""
-    return sum(jnp.vdot(g, h) for g, h in zip(gradient, _gram(config, draw, gradient), strict=True))
+    moved = _gram(config, draw, gradient)
+    return jnp.vdot(gradient.signal, moved.signal) + jnp.vdot(gradient.noise, moved.noise)
 
 
 def _gram(config: Config, draw: Draw, coefficients: Vectors) -> Vectors:
