@@ -26,7 +26,6 @@ import socket
 import time
 import uuid
 import warnings
-import zipfile
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -43,6 +42,7 @@ FIRST_BAD = "first_bad_step"
 LIVE_SECONDS = 120.0  # a writer that has not been heard of for so long is taken for dead
 _BEAT_SECONDS = 1.0
 _LEFTOVER_SECONDS = 3600.0
+_SEAL = hashlib.sha256().digest_size  # bytes at the end of a checkpoint
 
 
 class StoreError(ValueError):
@@ -101,7 +101,7 @@ class Store:
         try:
             return cls(path, manifest)
         except (KeyError, TypeError, IndexError) as error:
-            raise StoreError(f"store: {path / MANIFEST} is damaged ({error!r}); allowed: a copy of it") from None
+            raise StoreError(f"store: {path} lacks {error}; allowed: a store of this version of snljax") from None
 
     @classmethod
     def create(cls, path: str | os.PathLike[str], grid: Grid, shared: dict[str, Any]) -> Store:
@@ -139,7 +139,7 @@ class Store:
             if others and not (path / MANIFEST).exists():
                 raise StoreError(f"store: {path} holds other files; allowed: a store, an empty folder, or a free name")
             path.mkdir(parents=True, exist_ok=True)
-            _write_once(path / MANIFEST, _json(manifest))
+            _write_once(path / MANIFEST, _json(_sealed(manifest)))
         return cls.open(path)
 
     def refresh(self) -> None:
@@ -206,11 +206,12 @@ class Store:
         with _clear_errors(self.path):
             (self.path / "grids").mkdir(exist_ok=True)
             while self.missing(grid):
-                _write_once(self.path / "grids" / f"{len(self.grids)}.json", _json(entry))
+                _write_once(self.path / "grids" / f"{len(self.grids)}.json", _json(_sealed(entry)))
                 self.refresh()
             _group(self.path / "data.zarr", self.manifest)
             for number, about in enumerate(self.grids):
                 _group(self.path / "data.zarr" / str(number), about)
+                self._make_arrays(number)
 
     def missing(self, grid: Grid) -> bool:
         """Whether a grid has cells that are not here yet."""
@@ -273,7 +274,6 @@ class Store:
         with _clear_errors(self.path):
             hashes = {}
             for name, values in arrays.items():
-                self._make_array(grid, name)
                 array = self._array(grid, name)
                 inner = array.shape[1:]
                 filled = np.full((*self.block, *inner), array.fill_value, array.dtype)
@@ -312,7 +312,7 @@ class Store:
             try:
                 if self._hash(grid, name, block) != sha:
                     found.append(name)
-            except (OSError, ValueError):
+            except (OSError, KeyError):
                 found.append(name)
         return found
 
@@ -360,16 +360,17 @@ class Store:
                 continue
             try:
                 array = self._array(grid, name)
-            except FileNotFoundError:
-                warnings.warn(f"{self.path}: array {name} of grid {grid} is missing", stacklevel=2)
+            except (OSError, ValueError) as error:
+                told = f"{self.path}: array {name} of grid {grid} cannot be read ({error}); sweep with store= mends it"
+                warnings.warn(told, stacklevel=2)
                 continue
             rows = flat[mine] - first * slots
-            for at, values in self._runs(array, rows, first):
+            for at, values in self._runs(array, rows, grid, name):
                 inside = tuple(slice(0, n) for n in values.shape[1:])
                 out[(mine[at], *inside)] = values
         return out.reshape((*cells.shape, *inner))
 
-    def _runs(self, array: Any, rows: np.ndarray, first: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _runs(self, array: Any, rows: np.ndarray, grid: int, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Contiguous stretches of blocks that hold some rows: which of the rows, and their values."""
         slots = self.layout.slots
         order = np.argsort(rows, kind="stable")
@@ -381,23 +382,30 @@ class Store:
             for i in range(0, len(run), most):
                 low, high = int(run[i]), int(run[min(i + most, len(run)) - 1]) + 1
                 at = order[np.searchsorted(blocks, low) : np.searchsorted(blocks, high)]
-                values = self._slice(array, low, high, first)
+                values = self._slice(array, low, high, grid, name)
                 yield at, values[rows[at] - low * slots]
 
-    def _slice(self, array: Any, low: int, high: int, first: int) -> np.ndarray:
-        slots = self.layout.slots
+    def _slice(self, array: Any, low: int, high: int, grid: int, name: str) -> np.ndarray:
+        """A stretch of finished blocks; the fill value, and a warning, for one that cannot be read."""
+        slots, first = self.layout.slots, self.first[grid]
         try:
-            return np.asarray(array[low * slots : high * slots])
+            values = np.asarray(array[low * slots : high * slots])
         except Exception as error:  # zarr raises whatever its codecs raise
             if high - low == 1:
-                warnings.warn(
-                    f"{self.path}: block {first + low} cannot be read ({error}); sweep with store= trains it again",
-                    stacklevel=2,
-                )
+                self._warn(first + low, name, error)
                 return np.full((slots, *array.shape[1:]), array.fill_value, array.dtype)
             middle = (low + high) // 2
-            halves = self._slice(array, low, middle, first), self._slice(array, middle, high, first)
-            return np.concatenate(halves)
+            halves = (self._slice(array, *ends, grid, name) for ends in ((low, middle), (middle, high)))
+            return np.concatenate(list(halves))
+        for block in range(first + low, first + high):
+            # zarr takes a missing chunk for fill values; so it is where a program has no such metric.
+            if not self._chunk(grid, name, block).exists() and name in self.damaged(block):
+                self._warn(block, name, "its chunk is missing")
+        return values
+
+    def _warn(self, block: int, name: str, reason: Any) -> None:
+        told = f"{self.path}: block {block} cannot be read ({name}: {reason}); sweep with store= trains it again"
+        warnings.warn(told, stacklevel=2)
 
     def metrics(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
         """Metric -> dtype and shape of one cell's value without records, the largest over the grids."""
@@ -415,45 +423,66 @@ class Store:
         return int(np.searchsorted(self.first, block, side="right")) - 1
 
     def _array(self, grid: int, name: str) -> Any:
-        """The zarr array of what a grid added."""
+        """The zarr array of what a grid added; ValueError or OSError where it is not what was made."""
         if (grid, name) not in self._arrays:
             import zarr  # heavy
 
             # A block whose values are all NaN has to be written like any other. Not as an argument: zarr
             # up to 3.1 ignores it for an array that exists.
             with zarr.config.set({"array.write_empty_chunks": True}):
-                self._arrays[grid, name] = zarr.open_array(self.path / "data.zarr" / str(grid) / name, mode="r+")
+                try:
+                    array = zarr.open_array(self.path / "data.zarr" / str(grid) / name, mode="r+")
+                except (KeyError, TypeError) as error:
+                    raise ValueError(str(error)) from None
+            expected = self._expected(grid, name)
+            if {n: getattr(array, n) for n in ("shape", "chunks", "dtype")} != expected:
+                raise ValueError(f"{name} of grid {grid} is described wrongly")
+            self._arrays[grid, name] = array
         return self._arrays[grid, name]
 
-    def _make_array(self, grid: int, name: str) -> None:
-        """The array, unless it exists."""
-        file = self.path / "data.zarr" / str(grid) / name / "zarr.json"
-        if (grid, name) in self._arrays or file.exists():
-            return
-        import zarr
-        from zarr.codecs import Crc32cCodec
-
+    def _expected(self, grid: int, name: str) -> dict[str, Any]:
+        """Shape, chunks and dtype of an array."""
         last = self.first[grid + 1] if grid + 1 < len(self.first) else self.layout.blocks
         dtype, inner = ("int32", []) if name == FIRST_BAD else self.grids[grid]["metrics"][name]
         steps = [] if name == FIRST_BAD or self.manifest["record_every"] is None else [len(self.manifest["records"])]
-        with contextlib.suppress(zarr.errors.ContainsArrayError):  # another process was faster
-            zarr.create_array(
-                file.parent,
-                shape=((last - self.first[grid]) * self.layout.slots, *steps, *inner),
-                chunks=(self.layout.slots, *steps, *(max(n, 1) for n in inner)),
-                dtype=dtype,
-                fill_value=-1 if name == FIRST_BAD else np.nan,
-                compressors=[Crc32cCodec()],
-                filters=None,
-                dimension_names=("cell", *("step",) * len(steps), *(f"{name}_{i}" for i in range(len(inner)))),
-                zarr_format=3,
-            )
+        return {
+            "shape": ((last - self.first[grid]) * self.layout.slots, *steps, *inner),
+            "chunks": (self.layout.slots, *steps, *(max(n, 1) for n in inner)),
+            "dtype": np.dtype(dtype),
+        }
+
+    def _make_arrays(self, grid: int) -> None:
+        """The arrays of a grid, where they are missing or their description is damaged; chunks stay."""
+        import zarr
+        from zarr.codecs import Crc32cCodec
+
+        for name in (*self.grids[grid]["metrics"], FIRST_BAD):
+            folder = self.path / "data.zarr" / str(grid) / name
+            with contextlib.suppress(OSError, ValueError):
+                self._array(grid, name)
+                continue
+            (folder / "zarr.json").unlink(missing_ok=True)
+            expected = self._expected(grid, name)
+            inner = range(len(expected["shape"]) - 1)
+            with contextlib.suppress(zarr.errors.ContainsArrayError):  # another process was faster
+                zarr.create_array(
+                    folder,
+                    **expected,
+                    fill_value=-1 if name == FIRST_BAD else np.nan,
+                    compressors=[Crc32cCodec()],
+                    filters=None,
+                    dimension_names=("cell", *(f"{name}_{i}" for i in inner)),
+                    zarr_format=3,
+                )
+
+    def _chunk(self, grid: int, name: str, block: int) -> pathlib.Path:
+        """The file of a block's chunk, by zarr's default names."""
+        inner = len(self._expected(grid, name)["shape"]) - 1
+        return self.path.joinpath("data.zarr", str(grid), name, "c", str(block - self.first[grid]), *["0"] * inner)
 
     def _hash(self, grid: int, name: str, block: int) -> str:
         """SHA-256 of the file of a block's chunk."""
-        array = self._array(grid, name)
-        key = array.metadata.encode_chunk_key((block - self.first[grid], *[0] * (array.ndim - 1)))
-        return hashlib.sha256((self.path / "data.zarr" / str(grid) / name / key).read_bytes()).hexdigest()
+        return hashlib.sha256(self._chunk(grid, name, block).read_bytes()).hexdigest()
 
     # --- programs -----------------------------------------------------------------------------------
 
@@ -480,15 +509,20 @@ class Store:
                 with _clear_errors(self.path):
                     file.parent.mkdir(exist_ok=True)
                     _write_once(file, _json({"static": json.loads(key), "accepted": {sha: here}}))
-            known = json.loads(file.read_bytes())
-            there = list(known["accepted"].values())
+            try:
+                known = json.loads(file.read_bytes())
+                there = [(v["jax"], v["platform"]) for v in known["accepted"].values()]
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                raise StoreError(
+                    f"store: {file} cannot be read; allowed: the file restored, or removed if the program is the same"
+                ) from None
             if sha in known["accepted"]:
                 continue
             if not accept:
                 changed = [
-                    f"{name} {', '.join(sorted({v[name] for v in there}))} there, {here[name]} here"
-                    for name in here
-                    if all(v[name] != here[name] for v in there)
+                    f"{name} {', '.join(sorted({v[i] for v in there}))} there, {here[name]} here"
+                    for i, name in enumerate(("jax", "platform"))
+                    if all(v[i] != here[name] for v in there)
                 ]
                 raise StoreError(
                     f"store: {self.path} was trained by another program "
@@ -507,13 +541,13 @@ class Store:
             content = file.read_bytes()
         except OSError:
             return None
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as saved:
-                arrays = {name: saved[name] for name in saved.files}
-            about = json.loads(str(arrays.pop("about")))
-            return Checkpoint(about["step"], about["seconds"], about["program"], arrays)
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+        content, seal = content[:-_SEAL], content[-_SEAL:]
+        if hashlib.sha256(content).digest() != seal:
             return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as saved:
+            arrays = {name: saved[name] for name in saved.files}
+        about = json.loads(str(arrays.pop("about")))
+        return Checkpoint(about["step"], about["seconds"], about["program"], arrays)
 
     def save_checkpoint(self, block: int, checkpoint: Checkpoint) -> None:
         """Keep a block on its way."""
@@ -522,7 +556,8 @@ class Store:
         np.savez(buffer, about=np.array(json.dumps(about)), **checkpoint.arrays)  # type: ignore[arg-type]
         with _clear_errors(self.path):
             (self.path / "checkpoints").mkdir(exist_ok=True)
-            _replace(self.path / "checkpoints" / f"{block}.npz", buffer.getbuffer())
+            content = buffer.getvalue()
+            _replace(self.path / "checkpoints" / f"{block}.npz", content + hashlib.sha256(content).digest())
 
     # --- writers ------------------------------------------------------------------------------------
 
@@ -558,8 +593,9 @@ class Store:
         """What every process that ever wrote here last said, and whether it is likely to go on (``live``)."""
         found = []
         for file in sorted((self.path / "writers").glob("*.json")):
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 about = json.loads(file.read_bytes())
+                about = {name: kind(about[name]) for name, kind in _BEAT_FIELDS.items()}
                 found.append(about | {"name": file.stem, "live": not about["ended"] and _alive(about)})
         return found
 
@@ -588,6 +624,12 @@ class Store:
         if now - self._claimed[0] > _BEAT_SECONDS:
             self._claimed = (now, {block for w in self._live() for block in w["training"]})
         return self._claimed[1]
+
+
+_BEAT_FIELDS = {
+    **{"host": str, "pid": int, "started": float, "updated": float},
+    **{"blocks": int, "cells": int, "steps": int, "training": list, "ended": bool},
+}
 
 
 class _Beat:
@@ -674,19 +716,35 @@ def _write_once(file: pathlib.Path, content: bytes) -> None:
 
 
 def _read(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
-    """A JSON file of the store, or its copy among the attributes of a zarr group."""
+    """A description, or its copy among the attributes of a zarr group; either only if it is what was written."""
+
+    def unsealed(content: Any) -> dict[str, Any]:
+        if not isinstance(content, dict) or content.get("sha256") != _digest(content):
+            raise ValueError("not what was written")
+        return content
+
     try:
-        return json.loads(file.read_bytes())
+        return unsealed(json.loads(file.read_bytes()))
     except (OSError, ValueError) as error:
         try:
-            copy = json.loads((group / "zarr.json").read_bytes())["attributes"]["snljax"]
+            copy = unsealed(json.loads((group / "zarr.json").read_bytes())["attributes"]["snljax"])
         except (OSError, ValueError, KeyError, TypeError):
+            reason = error.strerror if isinstance(error, OSError) else "it is not what was written"
             raise StoreError(
-                f"store: {file} cannot be read ({getattr(error, 'strerror', None) or 'not valid JSON'}), and "
-                f"{group} holds no copy of it; allowed: the file restored"
+                f"store: {file} cannot be read ({reason}), and {group} holds no copy of it; allowed: the file restored"
             ) from None
         warnings.warn(f"{file} cannot be read; its copy in {group} is used", stacklevel=2)
         return copy
+
+
+def _sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """With the hash of the rest, so that a damaged description is not taken for another sweep."""
+    return content | {"sha256": _digest(content)}
+
+
+def _digest(content: dict[str, Any]) -> str:
+    rest = {name: value for name, value in content.items() if name != "sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _group(folder: pathlib.Path, attributes: dict[str, Any]) -> None:
