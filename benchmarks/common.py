@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from snljax.sweep.layout import Layout
-from snljax.sweep.program import Block
+from snljax.sweep.layout import Block, Layout
 from snljax.sweep.train import Job, Trainer, whole, work_of
 
 QUIET = 0.03  # share of the cores that other processes may hold

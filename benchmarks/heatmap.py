@@ -25,7 +25,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import snljax as snl
 from snljax.sweep import devices as local_devices
-from snljax.sweep.program import Block
+from snljax.sweep.layout import Block
 
 SETTING = {
     "n": 200, "num_classes": 10, "d": 200, "m": 20, "mu": 1.0, "learning_rate": 0.05, "sigma_0": 0.01, "prune_every": 10

@@ -23,7 +23,7 @@ import numpy as np
 import snljax as snl
 from snljax.sweep import devices as local_devices
 from snljax.sweep import program as programs
-from snljax.sweep.program import Block
+from snljax.sweep.layout import Block
 
 CELL_COUNTS, CELL_STEPS = (8, 16, 32, 64, 128), 100
 DIMENSIONS = (10**2, 10**3, 10**4, 10**5, 10**6)

@@ -1,12 +1,18 @@
 """Phase diagrams of signal learning and noise memorisation, each trained as one XLA program."""
 
-from snljax import boundary, data, descent, losses, masks, measures, models, theory
-from snljax.experiment import Experiment, field
-from snljax.reproduce import reproduce
-from snljax.sweep.dataset import open_store
-from snljax.sweep.engine import Interrupted, SweepError, sweep
-from snljax.sweep.grid import Grid, zip
-from snljax.sweep.store import StoreError
+import importlib
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from snljax import boundary, data, descent, losses, masks, measures, models, plotting, theory
+    from snljax.experiment import Experiment, field
+    from snljax.reproduce import reproduce
+    from snljax.sweep.dataset import open_store
+    from snljax.sweep.engine import Interrupted, SweepError, sweep
+    from snljax.sweep.grid import Grid, zip
+    from snljax.sweep.store import StoreError
 
 __version__ = "0.1.0"
 
@@ -32,11 +38,33 @@ __all__ = [
     "zip",
 ]
 
+# Name -> module. Imported on first use, so that a look at a store does not wait for JAX.
+_HOME = {
+    "Experiment": "snljax.experiment",
+    "Grid": "snljax.sweep.grid",
+    "Interrupted": "snljax.sweep.engine",
+    "StoreError": "snljax.sweep.store",
+    "SweepError": "snljax.sweep.engine",
+    "field": "snljax.experiment",
+    "open_store": "snljax.sweep.dataset",
+    "reproduce": "snljax.reproduce",
+    "sweep": "snljax.sweep.engine",
+    "zip": "snljax.sweep.grid",
+}
 
-def __getattr__(name: str):
-    """``snljax.plotting`` on first use: it brings matplotlib along."""
-    if name == "plotting":
-        import importlib
 
-        return importlib.import_module("snljax.plotting")
-    raise AttributeError(f"module 'snljax' has no attribute {name!r}")
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'snljax' has no attribute {name!r}")
+    module = importlib.import_module(_HOME.get(name, f"snljax.{name}"))
+    return getattr(module, name) if name in _HOME else module
+
+
+class _Package(types.ModuleType):
+    def __setattr__(self, name: str, value: Any) -> None:
+        # `sweep` and `reproduce` name a module and a function: importing the module must not hide the function.
+        if not (name in _HOME and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

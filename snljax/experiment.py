@@ -124,6 +124,11 @@ def fields_of(config_type: type) -> dict[str, FieldInfo]:
     return out
 
 
+def traced_fields(config: Any) -> dict[str, Any]:
+    """Traced field name -> value."""
+    return {f.name: getattr(config, f.name) for f in fields_of(type(config)).values() if not f.static}
+
+
 def readings_of(experiment: Experiment) -> dict[str, Any]:
     """The readings of an experiment, or one called ``default`` if it names none."""
     return dict(experiment.readings) or {"default": experiment.Config()}

@@ -8,8 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from snljax.sweep.layout import Layout
-from snljax.sweep.program import Block
+from snljax.sweep.layout import Block, Layout
 
 AXES = 3  # two of points, and seed
 positions = st.lists(st.integers(0, 5), min_size=1, max_size=5, unique=True).map(np.array)

@@ -10,13 +10,16 @@ import jax
 import numpy as np
 
 from snljax.sweep.devices import human_bytes
-from snljax.sweep.program import Block, OverBudgetError, Program
+from snljax.sweep.layout import Block
+from snljax.sweep.program import OverBudgetError, Program
 
 SMALLEST = 4  # networks a block, measured; on a single core or device, twice that
 _START_ACCELERATOR = 256  # not measured: climbs from there
 _PROBE_SECONDS = 0.2
 _WORTH_PROBING_SECONDS = 60.0  # shorter sweeps end before probe compiles pay
 _BETTER = 1.05
+_PROBING_SHARE = 0.1  # of the time that the sweep would take
+_BLOCKS_A_DEVICE = 8  # fewer are a bad unit of work to share and to resume
 STORE_SECONDS = 0.015  # to write a block, measured
 
 
@@ -51,7 +54,7 @@ def choose(
 
     Starts from a width that is good on the backend, halves it until it fits the memory, and, where
     the sweep is long enough to repay the compiling, climbs to twice or half the width while that is
-    at least 5 % faster.
+    at least 5 % faster, leaves every device several blocks, and has cost less than it may save.
 
     Args:
         build: compiles a shape; raises OverBudgetError.
@@ -85,13 +88,18 @@ def choose(
                     f"allowed: {human_bytes(over.needed)} or more, or a smaller system"
                 ) from None
             width //= 2
-    best = rate(program, shape(width))
+    best, started = rate(program, shape(width)), time.perf_counter()
     if work / best < _WORTH_PROBING_SECONDS:
         return shape(width), []
     discarded: list[Program] = []
     for factor in (2.0, 0.5):
         climbed = False
         while shape(candidate := int(width * factor)) != shape(width) and candidate >= 1:
+            wanted = shape(candidate)
+            blocks = -(-points // wanted.points) * -(-seeds // wanted.seeds)
+            spent = time.perf_counter() - started
+            if (factor > 1 and blocks < _BLOCKS_A_DEVICE * len(devices)) or spent > _PROBING_SHARE * work / best:
+                break
             announce(f"measuring a block of {shape(candidate).seeds} seeds × {shape(candidate).points} points")
             try:
                 other = build(shape(candidate))

@@ -14,7 +14,7 @@ from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
 from snljax.sweep.grid import Axis, Grid
-from snljax.sweep.store import FIRST_BAD, MANIFEST, Store
+from snljax.sweep.store import FIRST_BAD, MANIFEST, UNREADABLE, Store
 from snljax.sweep.train import Finished
 
 PENDING, DONE, DIVERGED = 0, 1, 2
@@ -262,9 +262,11 @@ class _CellArray(BackendArray):
         if self.name == "status":
             bad = self.store.read(FIRST_BAD, cells, self.done, (), -1)
             there = self.store.there(cells, self.done)
-            values = np.where(there, np.where(bad >= 0, DIVERGED, DONE), PENDING).astype(np.int8)
+            values = np.where(there & (bad != UNREADABLE), np.where(bad >= 0, DIVERGED, DONE), PENDING).astype(np.int8)
         else:
             values = self.store.read(self.name, cells, self.done, self.inner, self.fill)
+            if self.name == FIRST_BAD:
+                values[values == UNREADABLE] = self.fill
         values = values.reshape([n for i, n in enumerate(values.shape) if i not in scalar])
         for i, k in reversed(list(enumerate(inner))):
             at = len(self.order) - len(scalar) + i

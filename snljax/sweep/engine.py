@@ -25,8 +25,7 @@ from snljax.sweep import executors
 from snljax.sweep import program as programs
 from snljax.sweep.dataset import Results, open_part
 from snljax.sweep.grid import Grid
-from snljax.sweep.layout import Layout
-from snljax.sweep.program import Block
+from snljax.sweep.layout import Block, Layout
 from snljax.sweep.store import MANIFEST, Store
 from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare, whole, work_of
 
@@ -54,6 +53,8 @@ class SweepError(RuntimeError):
 
 class _Terminated(KeyboardInterrupt):
     """SIGTERM, while a sweep runs."""
+
+    signal_number = signal.SIGTERM
 
 
 def sweep(
@@ -138,58 +139,50 @@ def sweep(
     if different > 1:
         announce(f"{different} programs to compile, one for each value of {_static_axes(grid)}")
 
-    here: tuple[Any, ...] = ()
-    budget = 0
-    if executor is None:
-        here = local_devices.resolve(devices, _useful(grid, fixed_block))
-        budget = local_devices.parse_memory(memory, here)
-        key = None if store is None else Store.program_key
-        prepared = prepare(grid, here, budget, precision, records, fixed_block, key, announce)
-    else:
-        prepared = executors.remote_prepare(executor, grid, memory, precision, records, fixed_block, store is not None)
-    about = _About(grid, here, precision, prepared, started)
+    here = () if executor is not None else local_devices.resolve(devices, _useful(grid, fixed_block))
+    budget = local_devices.parse_memory(memory, here) if here else 0
 
-    if store is None:
-        job = Job(grid, Layout(prepared.block, grid.static_axes).grown(whole(grid)), records, precision)
-        return _Run(job, None, Results(grid, records, record_every is not None), about, announce, progress).train(
-            np.arange(job.layout.blocks), executor, memory, here, budget, accept_program
-        )
-    if opened is None:
-        shared = {
-            "block": list(prepared.block),
-            "record_every": record_every,
-            "records": list(records),
-            "precision": precision,
-            "dtype": _dtype(),
-            "versions": _versions(),
-            "device": prepared.device,
-        }
-        opened = Store.create(store, grid, shared)
-        opened.check(grid, precision, _dtype(), record_every)
-        if opened.block != prepared.block:  # another process made the store first
-            return sweep(
-                grid,
-                store=store,
-                executor=executor,
-                shard=shard,
-                accept_program=accept_program,
-                devices=devices,
-                memory=memory,
-                record_every=record_every,
-                precision=precision,
-                progress=progress,
-            )
-    opened.admit(prepared.fingerprints, prepared.platform, accept_program)
-    opened.grow(grid, prepared.metrics)
-    blocks = np.flatnonzero(opened.needed(grid))
-    if shard is not None:
-        blocks = blocks[blocks % shard[1] == shard[0] - 1]
-    _verify(opened, blocks, announce)
-    opened.tidy()
-    job = Job(opened.over(grid), opened.layout, records, precision)
-    return _Run(job, opened, None, about, announce, progress).train(
-        blocks, executor, memory, here, budget, accept_program
-    )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_sigterm_raises())
+        workers = None if executor is None else stack.enter_context(executors.Workers(executor))
+
+        def prepared_for(shape: Block | None) -> Prepared:
+            if workers is not None:
+                return executors.remote_prepare(workers, grid, memory, precision, records, shape, store is not None)
+            key = None if store is None else Store.program_key
+            return prepare(grid, here, budget, precision, records, shape, key, announce)
+
+        prepared = prepared_for(fixed_block)
+        if store is None:
+            job = Job(grid, Layout(prepared.block, grid.static_axes).grown(whole(grid)), records, precision)
+            blocks = np.arange(job.layout.blocks)
+        else:
+            if opened is None:
+                shared = {
+                    "block": list(prepared.block),
+                    "record_every": record_every,
+                    "records": list(records),
+                    "precision": precision,
+                    "dtype": _dtype(),
+                    "versions": _versions(),
+                    "device": prepared.device,
+                }
+                opened = Store.create(store, grid, shared)
+                opened.check(grid, precision, _dtype(), record_every)
+                if opened.block != prepared.block:  # another process made the store first
+                    prepared = prepared_for(opened.block)
+            opened.admit(prepared.fingerprints, prepared.made_by, accept_program)
+            opened.grow(grid, prepared.metrics)
+            blocks = np.flatnonzero(opened.needed(grid))
+            if shard is not None:
+                blocks = blocks[blocks % shard[1] == shard[0] - 1]
+            _verify(opened, blocks, announce)
+            opened.tidy()
+            job = Job(opened.over(grid), opened.layout, records, precision)
+        results = None if opened is not None else Results(grid, records, record_every is not None)
+        about = _About(grid, here, precision, prepared, started)
+        run = _Run(job, opened, results, about, announce, progress)
+        return run.train(blocks, workers, memory, here, budget, accept_program)
 
 
 class _About:
@@ -236,7 +229,9 @@ class _Run:
         self.failures: dict[str, Exception] = {}
         self.programs: dict[Any, Any] = {}
 
-    def train(self, blocks: np.ndarray, executor: Any, memory: Any, devices: Any, budget: int, accept: bool) -> Any:
+    def train(
+        self, blocks: np.ndarray, workers: Any, memory: Any, devices: tuple[Any, ...], budget: int, accept: bool
+    ) -> xr.Dataset:
         """Train blocks that are not done, here or on the workers."""
         layout, store = self.job.layout, self.store
         steps = max(self.job.records[-1], 1)
@@ -258,18 +253,15 @@ class _Run:
             dynamic_ncols=True,
         )
         try:
-            with _sigterm_raises():
-                self._show()
-                if len(todo) and executor is not None:
-                    path = None if store is None else os.fspath(store.path.absolute())
-                    task = executors.Task(
-                        self.job, path, memory, executors.sharers(executor), accept, executors.double_precision()
-                    )
-                    executors.run(executor, task, todo.tolist(), self._work, self._took, self._failed, self.announce)
-                elif len(todo):
-                    self._here(todo, devices, budget, accept)
+            self._show()
+            if len(todo) and workers is not None:
+                path = None if store is None else os.fspath(store.path.absolute())
+                task = executors.Task(self.job, path, memory, workers.sharing, accept, executors.double_precision())
+                executors.run(workers, task, todo.tolist(), self._work, self._took, self._failed, self.announce)
+            elif len(todo):
+                self._here(todo, devices, budget, accept)
         except KeyboardInterrupt as stopped:
-            number = signal.SIGTERM if isinstance(stopped, _Terminated) else signal.SIGINT
+            number = getattr(stopped, "signal_number", signal.SIGINT)
             where = "" if store is None else f"; they are in {store.path}, and the same call again does the rest"
             message = f"interrupted: {self.finished} of {wanted} cells were finished{where}"
             self.announce(message)

@@ -8,8 +8,10 @@ import contextlib
 import functools
 import math
 import multiprocessing
+import multiprocessing.connection
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -17,11 +19,12 @@ import jax
 
 from snljax.sweep import devices as local_devices
 from snljax.sweep.grid import Grid
-from snljax.sweep.program import Block
+from snljax.sweep.layout import Block
 from snljax.sweep.store import Store
 from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare
 
 _MOST_TASKS = 10_000  # a scheduler's comfort: a task then holds several blocks
+_IN_FLIGHT = 1_000  # where the number of workers is unknown
 _DEATHS = 3  # workers that a block may take with it before it is given up
 
 
@@ -63,11 +66,6 @@ def check(executor: Any) -> None:
         )
 
 
-def sharers(executor: Any) -> int:
-    """How many workers are known to share this machine's memory."""
-    return getattr(executor, "_max_workers", None) or 1
-
-
 def _budget(memory: str | int | None, sharing: int, devices: tuple[Any, ...]) -> int:
     """Bytes for a worker's device: what it was given, or its share of the default."""
     shared = memory is None and devices[0].platform == "cpu"
@@ -90,8 +88,54 @@ def pack(content: Any) -> bytes:
         ) from None
 
 
+class Workers:
+    """An executor of the user, who shuts it down; a process pool that breaks is built anew."""
+
+    def __init__(self, executor: Any) -> None:
+        self.executor = executor
+        self._own = contextlib.ExitStack()
+        # A pool says how many workers it has: no more tasks than that, and a break tells which were running.
+        self.count: int | None = getattr(executor, "_max_workers", None)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._own.close()
+
+    @property
+    def sharing(self) -> int:
+        """How many workers are known to share this machine's memory."""
+        return self.count or 1
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """A future; one that has failed where the pool is broken already."""
+        try:
+            return self.executor.submit(function, *arguments)
+        except concurrent.futures.BrokenExecutor as error:
+            failed: concurrent.futures.Future[Any] = concurrent.futures.Future()
+            failed.set_exception(error)
+            return failed
+
+    def rebuild(self) -> None:
+        """A pool like the one that broke, in its place."""
+        pool = self.executor
+        if not isinstance(pool, concurrent.futures.ProcessPoolExecutor):
+            raise ValueError("executor: it is broken; allowed: a new one, and the same call again")
+        private: Any = pool
+        self.executor = self._own.enter_context(
+            concurrent.futures.ProcessPoolExecutor(
+                private._max_workers,
+                _context(pool),
+                private._initializer,
+                private._initargs,
+                max_tasks_per_child=private._max_tasks_per_child,
+            )
+        )
+
+
 def remote_prepare(
-    executor: Any,
+    workers: Workers,
     grid: Grid,
     memory: Any,
     precision: str,
@@ -101,11 +145,19 @@ def remote_prepare(
 ) -> Prepared:
     """`prepare` on a worker: the program and its pace are those of the workers, not of this process."""
     key = Store.program_key if stored else None
-    payload = pack((grid, memory, sharers(executor), precision, records, block, key, double_precision()))
-    return executor.submit(_prepare, payload).result()
+    payload = pack((grid, memory, workers.sharing, precision, records, block, key, double_precision()))
+    for _ in range(_DEATHS):
+        try:
+            return workers.submit(_prepare, payload).result()
+        except concurrent.futures.BrokenExecutor:
+            workers.rebuild()
+    raise ValueError(
+        f"executor: {_DEATHS} workers died before the first block; allowed: workers that live, with more memory perhaps"
+    )
 
 
 def _prepare(payload: bytes) -> Prepared:
+    _end_with_parent()
     grid, memory, sharing, precision, records, block, key, x64 = cloudpickle.loads(payload)
     with jax.enable_x64(x64):
         devices = local_devices.resolve(1, useful=1)
@@ -114,7 +166,7 @@ def _prepare(payload: bytes) -> Prepared:
 
 
 def run(
-    executor: Any,
+    workers: Workers,
     task: Task,
     blocks: list[int],
     work_of: Callable[[int], Work],
@@ -129,7 +181,7 @@ def run(
     given up after three.
 
     Args:
-        executor: of the user, who shuts it down.
+        workers: who train.
         task: what every worker needs.
         blocks: their numbers.
         work_of: what is in a block.
@@ -143,9 +195,7 @@ def run(
     alone: collections.deque[int] = collections.deque()
     deaths: collections.Counter[int] = collections.Counter()
     running: dict[Any, list[int]] = {}
-    mine = contextlib.ExitStack()  # pools that were built here
-    # A pool says how many workers it has: no more tasks than that, and a break tells which were running.
-    window = sharers(executor) if hasattr(executor, "_max_workers") else _MOST_TASKS
+    window = workers.count or _IN_FLIGHT
 
     def died(held: list[int]) -> None:
         for block in held:
@@ -161,10 +211,10 @@ def run(
         while queue or alone or running:
             while queue and len(running) < window:
                 held = queue.popleft()
-                running[_submit(executor, payload, held)] = held
+                running[workers.submit(_work, payload, held)] = held
             if not running:
                 held = [alone.popleft()]
-                running[_submit(executor, payload, held)] = held
+                running[workers.submit(_work, payload, held)] = held
             done, _ = concurrent.futures.wait(running, timeout=1.0, return_when="FIRST_COMPLETED")
             broken = False
             for future in done:
@@ -186,8 +236,6 @@ def run(
                     else:
                         fail(work_of(outcome.block), WorkerError(outcome.error))
             if broken:
-                if not isinstance(executor, concurrent.futures.ProcessPoolExecutor):
-                    raise ValueError("executor: it is broken; allowed: a new one, and the same call again")
                 concurrent.futures.wait(running)  # a broken pool ends all it has
                 for future, held in running.items():
                     if future.exception() is None:
@@ -196,26 +244,16 @@ def run(
                         died(held)
                 running.clear()
                 announce("a worker died; its pool is built anew")
-                executor = mine.enter_context(_rebuilt(executor))
+                workers.rebuild()
     finally:
         for future in running:
             future.cancel()
-        mine.close()
-
-
-def _submit(executor: Any, payload: bytes, blocks: list[int]) -> Any:
-    try:
-        return executor.submit(_work, payload, blocks)
-    except concurrent.futures.BrokenExecutor as error:
-        # It broke between two looks: handled with the others.
-        failed: concurrent.futures.Future[Any] = concurrent.futures.Future()
-        failed.set_exception(error)
-        return failed
 
 
 def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
     """In a worker: train blocks one after the other on its first device."""
-    task, trainer = _trainer(payload, os.getpid())
+    _end_with_parent()
+    task, trainer = _trainer(payload)
     store = trainer.store
     outcomes: dict[int, Outcome] = {}
 
@@ -243,7 +281,7 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
 
 
 @functools.lru_cache(maxsize=2)
-def _trainer(payload: bytes, _: int) -> tuple[Task, Trainer]:
+def _trainer(payload: bytes) -> tuple[Task, Trainer]:
     """Kept between tasks, so that a worker compiles once."""
     task: Task = cloudpickle.loads(payload)
     with jax.enable_x64(task.x64):
@@ -253,20 +291,18 @@ def _trainer(payload: bytes, _: int) -> tuple[Task, Trainer]:
         return task, Trainer(task.job, devices, budget, store, task.accept_program)
 
 
-@contextlib.contextmanager
-def _rebuilt(pool: Any) -> Iterator[Any]:
-    """A pool like one that broke."""
-    new = concurrent.futures.ProcessPoolExecutor(
-        pool._max_workers,
-        _context(pool),
-        pool._initializer,
-        pool._initargs,
-        max_tasks_per_child=pool._max_tasks_per_child,
-    )
-    try:
-        yield new
-    finally:
-        new.shutdown(wait=True, cancel_futures=True)
+@functools.cache
+def _end_with_parent() -> None:
+    """A worker whose driver was killed would wait for work for ever, and keep its device's memory."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _context(pool: Any) -> Any:

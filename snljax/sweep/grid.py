@@ -196,10 +196,11 @@ class Grid:
             for f, values in axis.fields.items()
         }
 
-    def over(self, axes: Iterable[Axis], seeds: tuple[int, ...]) -> Grid:
-        """The same experiment and fixed settings over other axes, which are not checked again."""
+    def over(self, columns: Mapping[str, dict[str, tuple[Any, ...]]], seeds: tuple[int, ...]) -> Grid:
+        """The same experiment and fixed settings over other axes (name -> field -> values), not checked again."""
         other = copy.copy(self)
-        other.axes, other.seeds = tuple(axes), seeds
+        axes = [Axis(name, tuple(range(len(next(iter(c.values()))))), c) for name, c in columns.items()]
+        other.axes, other.seeds = (*axes, Axis("seed", seeds, {})), seeds
         return other
 
     def __getstate__(self) -> dict[str, Any]:

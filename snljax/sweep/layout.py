@@ -14,7 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from snljax.sweep.program import Block
+
+class Block(NamedTuple):
+    """Shape of the unit of work: how many seeds times how many points one device trains at once."""
+
+    seeds: int
+    points: int
 
 
 class Box(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -16,17 +17,11 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from snljax.experiment import Experiment, fields_of
+from snljax.experiment import Experiment, fields_of, traced_fields
+from snljax.sweep.layout import Block
 
 MATMUL_PRECISION = {"highest": "highest", "tf32": "tensorfloat32"}
 _COMPILER_BYTES = 100_000_000  # resident after compiling, measured (benchmarks/scaling.py)
-
-
-class Block(NamedTuple):
-    """Shape of the unit of work: how many seeds times how many points one device trains at once."""
-
-    seeds: int
-    points: int
 
 
 class Program(NamedTuple):
@@ -83,11 +78,6 @@ for _operation in _OPERATIONS.split():
 def unreadable(name: str) -> Any:
     """What ``draw`` sees in place of a traced field."""
     return type(f"draw reads {name}, which may be swept; allowed: static fields only", (_Unreadable,), {})()
-
-
-def traced_fields(config: Any) -> dict[str, Any]:
-    """Traced field name -> value."""
-    return {f.name: getattr(config, f.name) for f in fields_of(type(config)).values() if not f.static}
 
 
 def statics_of(config: Any) -> Any:
@@ -164,20 +154,38 @@ def stored_dtype(dtype: Any) -> np.dtype:
     return np.dtype(dtype) if np.issubdtype(dtype, np.floating) else np.dtype(np.float32)
 
 
-def fingerprint(traced: Traced, platform: str) -> str:
-    """SHA-256 of the program's text for one device: equal text and equal block shape give equal bits.
+def fingerprint(
+    experiment: Experiment,
+    config: Any,
+    swept: frozenset[str],
+    block: Block,
+    devices: tuple[Any, ...],
+    precision: str,
+) -> str:
+    """SHA-256 of a program's text for one device and of what compiles it: where it is equal, so are the bits.
 
     The text is lowered from what was traced, without the mesh around it, so that it is the same on
-    any number of devices and the experiment's functions are not traced again.
+    any number of devices and the experiment's functions are not traced again. Arguments as for `build`.
     """
-    digest = hashlib.sha256()
+    return _fingerprint(*_key(experiment, config, swept, block, devices, precision))
+
+
+def made_by(devices: tuple[Any, ...]) -> dict[str, str]:
+    """What a program's bits depend on beside its text."""
+    return {"jax": jax.__version__, "platform": devices[0].platform, "device": devices[0].device_kind}
+
+
+@functools.lru_cache(maxsize=128)
+def _fingerprint(*key: Any) -> str:
+    traced, devices = _trace(*key), key[4]
+    digest = hashlib.sha256(json.dumps(made_by(devices)).encode())
     for name in sorted(traced.stages):
         stage = traced.stages[name]
         mapped = next(e for e in stage.jaxpr.jaxpr.eqns if e.primitive.name == "shard_map")
         inner = mapped.params["jaxpr"]
         shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in inner.invars]
         body = jax.jit(jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(inner, ())))
-        digest.update(body.trace(*shapes).lower(lowering_platforms=(platform,)).as_text().encode())
+        digest.update(body.trace(*shapes).lower(lowering_platforms=(devices[0].platform,)).as_text().encode())
         for constant in stage.jaxpr.consts:
             digest.update(np.asarray(constant).tobytes())
     return digest.hexdigest()

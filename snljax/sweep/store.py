@@ -27,18 +27,20 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from snljax.experiment import fields_of
-from snljax.sweep.grid import Axis, Grid
-from snljax.sweep.layout import Layout
-from snljax.sweep.program import Block, traced_fields
+from snljax.experiment import fields_of, traced_fields
+from snljax.sweep.layout import Block, Layout
+
+if TYPE_CHECKING:  # looking at a store needs neither JAX nor the experiments
+    from snljax.sweep.grid import Axis, Grid
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 FIRST_BAD = "first_bad_step"
+UNREADABLE = -2  # in place of a first_bad_step whose chunk is damaged
 LIVE_SECONDS = 120.0  # a writer that has not been heard of for so long is taken for dead
 _BEAT_SECONDS = 1.0
 _LEFTOVER_SECONDS = 3600.0
@@ -228,12 +230,11 @@ class Store:
 
     def over(self, grid: Grid) -> Grid:
         """The grid's experiment over all values that this store has, in the store's order."""
-        axes = []
-        for a in self.manifest["axes"]:
-            columns = {f: tuple(row[i] for row in self.values[a["name"]]) for i, f in enumerate(a["fields"])}
-            axes.append(Axis(a["name"], tuple(range(len(self.values[a["name"]]))), columns))
-        seeds = tuple(row[0] for row in self.values["seed"])
-        return grid.over([*axes, Axis("seed", seeds, {})], seeds)
+        columns = {
+            a["name"]: {f: tuple(row[i] for row in self.values[a["name"]]) for i, f in enumerate(a["fields"])}
+            for a in self.manifest["axes"]
+        }
+        return grid.over(columns, tuple(row[0] for row in self.values["seed"]))
 
     # --- blocks -------------------------------------------------------------------------------------
 
@@ -292,7 +293,7 @@ class Store:
                 "finished": _now(),
             }
             (self.path / "done").mkdir(exist_ok=True)
-            _replace(self.path / "done" / f"{block}.json", _json(marker), durable=True)
+            _replace(self.path / "done" / f"{block}.json", _json(_sealed(marker)), durable=True)
             (self.path / "checkpoints" / f"{block}.npz").unlink(missing_ok=True)
         self._beat.blocks, self._beat.cells = self._beat.blocks + 1, self._beat.cells + bad.size
 
@@ -301,19 +302,28 @@ class Store:
         return shape[1:] if len(shape) > wanted else shape
 
     def damaged(self, block: int) -> list[str]:
-        """The arrays of a finished block whose chunk is not what was written; all if the marker is unreadable."""
+        """The arrays of a finished block whose chunk is not what was written; or that its marker is not.
+
+        Raises:
+            StoreError: the machine cannot read now (too many open files, say), which proves nothing.
+        """
         grid = self._grid_of(block)
-        try:
-            hashes = dict(json.loads((self.path / "done" / f"{block}.json").read_bytes())["arrays"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return ["marker"]
         found = []
-        for name, sha in hashes.items():
+        with _clear_errors(self.path, "read"):
             try:
-                if self._hash(grid, name, block) != sha:
+                hashes = _unsealed((self.path / "done" / f"{block}.json").read_bytes())["arrays"]
+            except (*_GONE, ValueError):
+                return ["marker"]
+            for name, sha in hashes.items():
+                try:
+                    if self._hash(grid, name, block) != sha:
+                        found.append(name)
+                except _GONE:
                     found.append(name)
-            except (OSError, KeyError):
-                found.append(name)
+                except OSError as error:
+                    if error.errno != errno.EIO:  # a bad sector is damage
+                        raise
+                    found.append(name)
         return found
 
     def discard(self, block: int) -> None:
@@ -328,25 +338,24 @@ class Store:
     def tidy(self) -> None:
         """Remove what killed processes left behind: checkpoints of finished blocks, files that were never renamed."""
         old = time.time() - _LEFTOVER_SECONDS
-        with _clear_errors(self.path):
+        with contextlib.suppress(OSError):  # a finished store may well be read-only
             for file in (self.path / "checkpoints").glob("*.npz"):
                 if file.stem.isdigit() and self.is_done(int(file.stem)):
                     file.unlink(missing_ok=True)
             for folder in ("checkpoints", "done", "writers"):
                 for file in (self.path / folder).glob(".*"):
-                    with contextlib.suppress(FileNotFoundError):
-                        if file.stat().st_mtime < old:
-                            file.unlink()
+                    if file.stat().st_mtime < old:
+                        file.unlink(missing_ok=True)
 
     def read(self, name: str, cells: np.ndarray, done: np.ndarray, inner: tuple[int, ...], fill: Any) -> np.ndarray:
-        """Values of an array at cells; the fill value where a block is not done or cannot be read.
+        """Values of an array at cells. Where a block cannot be read: NaN, or UNREADABLE for ``first_bad_step``.
 
         Args:
             name: of the array.
             cells: numbers from `Layout.locate`, any shape, -1 for none.
             done: from `done`; what counts as there.
             inner: shape of one cell's value, as large as in any grid.
-            fill: value for what is not there.
+            fill: value for what is not done.
         """
         flat = cells.reshape(-1)
         slots = self.layout.slots
@@ -363,6 +372,7 @@ class Store:
             except (OSError, ValueError) as error:
                 told = f"{self.path}: array {name} of grid {grid} cannot be read ({error}); sweep with store= mends it"
                 warnings.warn(told, stacklevel=2)
+                out[mine] = self._broken(name)
                 continue
             rows = flat[mine] - first * slots
             for at, values in self._runs(array, rows, grid, name):
@@ -393,7 +403,7 @@ class Store:
         except Exception as error:  # zarr raises whatever its codecs raise
             if high - low == 1:
                 self._warn(first + low, name, error)
-                return np.full((slots, *array.shape[1:]), array.fill_value, array.dtype)
+                return np.full((slots, *array.shape[1:]), self._broken(name), array.dtype)
             middle = (low + high) // 2
             halves = (self._slice(array, *ends, grid, name) for ends in ((low, middle), (middle, high)))
             return np.concatenate(list(halves))
@@ -401,7 +411,11 @@ class Store:
             # zarr takes a missing chunk for fill values; so it is where a program has no such metric.
             if not self._chunk(grid, name, block).exists() and name in self.damaged(block):
                 self._warn(block, name, "its chunk is missing")
+                values[(block - first - low) * slots :][:slots] = self._broken(name)
         return values
+
+    def _broken(self, name: str) -> float:
+        return UNREADABLE if name == FIRST_BAD else np.nan
 
     def _warn(self, block: int, name: str, reason: Any) -> None:
         told = f"{self.path}: block {block} cannot be read ({name}: {reason}); sweep with store= trains it again"
@@ -497,7 +511,7 @@ class Store:
 
         Args:
             programs: program key -> hash.
-            here: version of jax, and platform, that made them.
+            here: what made them, for the message.
             accept: record it beside the old one instead of refusing.
 
         Raises:
@@ -511,7 +525,7 @@ class Store:
                     _write_once(file, _json({"static": json.loads(key), "accepted": {sha: here}}))
             try:
                 known = json.loads(file.read_bytes())
-                there = [(v["jax"], v["platform"]) for v in known["accepted"].values()]
+                there = [dict(v) for v in known["accepted"].values()]
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 raise StoreError(
                     f"store: {file} cannot be read; allowed: the file restored, or removed if the program is the same"
@@ -520,9 +534,9 @@ class Store:
                 continue
             if not accept:
                 changed = [
-                    f"{name} {', '.join(sorted({v[i] for v in there}))} there, {here[name]} here"
-                    for i, name in enumerate(("jax", "platform"))
-                    if all(v[i] != here[name] for v in there)
+                    f"{name} {', '.join(sorted({str(v.get(name)) for v in there}))} there, {here[name]} here"
+                    for name in here
+                    if all(v.get(name) != here[name] for v in there)
                 ]
                 raise StoreError(
                     f"store: {self.path} was trained by another program "
@@ -660,8 +674,11 @@ def _alive(writer: dict[str, Any]) -> bool:
 # --- files ------------------------------------------------------------------------------------------
 
 
+_GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+
+
 @contextlib.contextmanager
-def _clear_errors(path: pathlib.Path) -> Iterator[None]:
+def _clear_errors(path: pathlib.Path, done: str = "written") -> Iterator[None]:
     """One clear message where the operating system refuses."""
     try:
         yield
@@ -674,7 +691,7 @@ def _clear_errors(path: pathlib.Path) -> Iterator[None]:
             errno.EPERM: "a folder that can be written",
         }.get(error.errno or 0, "a folder that can be written and has room")
         raise StoreError(
-            f"store: {path} cannot be written ({error.strerror or error}); "
+            f"store: {path} cannot be {done} ({error.strerror or error}); "
             f"finished blocks stay and can be read; allowed: {hint}"
         ) from None
 
@@ -718,16 +735,11 @@ def _write_once(file: pathlib.Path, content: bytes) -> None:
 def _read(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
     """A description, or its copy among the attributes of a zarr group; either only if it is what was written."""
 
-    def unsealed(content: Any) -> dict[str, Any]:
-        if not isinstance(content, dict) or content.get("sha256") != _digest(content):
-            raise ValueError("not what was written")
-        return content
-
     try:
-        return unsealed(json.loads(file.read_bytes()))
+        return _unsealed(file.read_bytes())
     except (OSError, ValueError) as error:
         try:
-            copy = unsealed(json.loads((group / "zarr.json").read_bytes())["attributes"]["snljax"])
+            copy = _unsealed(json.dumps(json.loads((group / "zarr.json").read_bytes())["attributes"]["snljax"]))
         except (OSError, ValueError, KeyError, TypeError):
             reason = error.strerror if isinstance(error, OSError) else "it is not what was written"
             raise StoreError(
@@ -740,6 +752,14 @@ def _read(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
 def _sealed(content: dict[str, Any]) -> dict[str, Any]:
     """With the hash of the rest, so that a damaged description is not taken for another sweep."""
     return content | {"sha256": _digest(content)}
+
+
+def _unsealed(text: bytes | str) -> dict[str, Any]:
+    """What `_sealed` sealed; ValueError if it is anything else."""
+    content = json.loads(text)
+    if not isinstance(content, dict) or content.get("sha256") != _digest(content):
+        raise ValueError("it is not what was written")
+    return content
 
 
 def _digest(content: dict[str, Any]) -> str:

@@ -11,12 +11,13 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from snljax.experiment import traced_fields
 from snljax.sweep import blocks as block_shapes
 from snljax.sweep import devices as local_devices
 from snljax.sweep import program as programs
 from snljax.sweep.grid import Grid
-from snljax.sweep.layout import Layout
-from snljax.sweep.program import Block, OverBudgetError, Program
+from snljax.sweep.layout import Block, Layout
+from snljax.sweep.program import OverBudgetError, Program
 from snljax.sweep.store import FIRST_BAD, Checkpoint, Store, StoreError
 
 _SEGMENT_SECONDS = 0.5  # how often the host looks: progress, divergence, Ctrl-C
@@ -64,7 +65,7 @@ class Finished(NamedTuple):
 class Prepared(NamedTuple):
     """What has to be known before the first block.
 
-    fingerprints: by `Store.program_key`. platform: where the programs were made; device: on what.
+    fingerprints: by `Store.program_key`. made_by: what compiled them. device: what they run on.
     """
 
     block: Block
@@ -72,7 +73,7 @@ class Prepared(NamedTuple):
     fingerprints: dict[str, str]
     probes: int
     probe_seconds: float
-    platform: dict[str, str]
+    made_by: dict[str, str]
     device: str
 
 
@@ -116,7 +117,7 @@ class Trainer:
 
     def fingerprint(self, config: Any) -> str:
         """Hash of the program for a Config, which need not be compiled."""
-        return programs.fingerprint(self.trace(config), self.devices[0].platform)
+        return programs.fingerprint(**self._asked(config))
 
     def _asked(self, config: Any) -> dict[str, Any]:
         return {
@@ -141,7 +142,7 @@ class Trainer:
         if self.store is not None:
             mark = self.fingerprint(config)
             key = self.store.program_key(config)
-            self.store.admit({key: mark}, platform_of(self.devices), self.accept_program)
+            self.store.admit({key: mark}, programs.made_by(self.devices), self.accept_program)
         self.programs[statics] = program, mark
         return self.programs[statics]
 
@@ -285,7 +286,7 @@ class Trainer:
 
     def fixed(self, config: Any) -> dict[str, np.ndarray]:
         """Traced fields that are not swept."""
-        traced = programs.traced_fields(config)
+        traced = traced_fields(config)
         return programs.numbers(type(config), {n: v for n, v in traced.items() if n not in self.swept})
 
     def start(self, program: Program, works: list[Work]) -> dict[str, Any]:
@@ -410,12 +411,7 @@ def prepare(
     marks = {} if store_key is None else {store_key(c): last.fingerprint(c) for c in configs}
     probing = sum(p.seconds for p in discarded)
     device = f"{devices[0].device_kind} ({devices[0].platform})"
-    return Prepared(chosen, metrics, marks, len(discarded), probing, platform_of(devices), device)
-
-
-def platform_of(devices: tuple[Any, ...]) -> dict[str, str]:
-    """What a program depends on beside its code."""
-    return {"jax": jax.__version__, "platform": devices[0].platform}
+    return Prepared(chosen, metrics, marks, len(discarded), probing, programs.made_by(devices), device)
 
 
 def work_of(job: Job, block: int) -> Work:
