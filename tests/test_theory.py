@@ -1,4 +1,4 @@
-"""Curves and conditions of paper 000: values by hand, limits, monotonicity."""
+"""Curves and conditions of the papers: values by hand, limits, monotonicity."""
 
 from __future__ import annotations
 
@@ -76,3 +76,39 @@ def test_the_two_curves_of_figure_2_cross_once():
     assert band[np.isclose(SIGMAS, 1.0)] == pytest.approx(95 - 120 * np.exp(-0.5))
     assert np.count_nonzero(np.diff(np.sign(band))) == 1
     assert band[0] > 0 > band[-1]
+
+
+# --- paper 003 --------------------------------------------------------------------------------------
+
+
+def test_condition_3_1_scales_as_its_parts():
+    base = theory.pegr_condition(400, 20, 10, 1.0, 1.0, 0.01, 0.02, alpha=0.0)
+    assert {n: round(float(v), 6) for n, v in base.items()} == {
+        "dimension": 0.01,  # 400 / (100 · 400)
+        "noise_over_signal": 10.0,  # √400 / 2
+        "initialization": 0.25,  # 1 / (0.01 · 400)
+        "learning_rate": 25.0,  # 200 / (0.02 · 400)
+    }
+    wide = theory.pegr_condition(400, 20, 20, 1.0, 2.0, 0.01, 0.02, alpha=0.0)
+    ratio = {n: float(wide[n] / base[n]) for n in base}
+    assert ratio == pytest.approx(
+        {"dimension": 1 / 4, "noise_over_signal": 2, "initialization": 1 / 4, "learning_rate": 1 / 2}
+    )
+
+
+def test_the_closing_step_is_when_growth_reaches_its_target():
+    """The printed early dynamics ⟨w, μ⟩(t) = ⟨w, μ⟩(0)·exp(η‖μ‖² t / m) reach 4 / log n at T₁."""
+    mu, sigma_0, eta, m, n, delta = 2.0, 0.001, 0.05, 8, 50, 0.1
+    start = np.sqrt(2 * np.log(8 * m / delta)) * sigma_0 * mu
+    t = theory.pegr_closing_step(mu, sigma_0, eta, m, n, delta)
+    assert start * np.exp(eta * mu**2 * t / m) == pytest.approx(4 / np.log(n))
+
+
+def test_the_theorem_s_weight_balances_as_section_5_1_says():
+    """λ = 1/‖ξ‖: suppression over growth is ‖ξ‖ for noise and ‖μ‖²/‖ξ‖ for the signal."""
+    norm = 0.7 * np.sqrt(900)
+    weight = theory.pegr_weight(0.7, 900)
+    grown = theory.growth_rates(1.5, norm, 30, 0.01)
+    held = theory.suppression_rates(1.5, norm, 30, 0.01, weight)
+    assert float(held[1] / grown[1]) == pytest.approx(norm)
+    assert float(held[0] / grown[0]) == pytest.approx(1.5**2 / norm)
