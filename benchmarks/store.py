@@ -29,6 +29,7 @@ import snljax as snl
 from snljax import figures
 from snljax.sweep import devices as local_devices
 from snljax.sweep import engine
+from snljax.sweep import program as programs
 from snljax.sweep.layout import Block
 from snljax.sweep.status import status
 from snljax.sweep.store import FIRST_BAD, Store
@@ -145,6 +146,7 @@ def overhead(device: Any, folder: pathlib.Path, pairs: int, quick: bool) -> dict
 
     def with_store(block: Any) -> Any:
         watch, path = Stopwatch(), folder / f"overhead-{len(watches)}"
+        programs._fingerprint.cache_clear()  # a process of its own would have to take it
         started = time.perf_counter()
         with watch.installed():
             ds = snl.sweep(grid, store=path, block=block, **options)
