@@ -34,6 +34,7 @@ from snljax.sweep.layout import Block
 from snljax.sweep.status import status
 from snljax.sweep.store import FIRST_BAD, Store
 from snljax.sweep.train import Trainer
+from snljax.sweep.writers import Writers
 
 PARTS = ("overhead", "million", "memory")
 MOST_OVERHEAD, MOST_STATUS_SECONDS, MOST_GROWTH = 0.03, 2.0, 0.05
@@ -52,11 +53,11 @@ STORE_CALLS: tuple[tuple[Any, tuple[str, ...]], ...] = (
             "over",
             "done",
             "is_done",
-            "_others",
             "checkpoint",
         ),
     ),
-    (Store, ("put", "beat", "save_checkpoint")),
+    (Store, ("put", "save_checkpoint")),
+    (Writers, ("beat", "_others")),
     (engine, ("_verify", "open_part")),
     (Trainer, ("fingerprint",)),
 )

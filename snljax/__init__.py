@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from snljax.reproduce import reproduce
     from snljax.sweep.dataset import open_store
     from snljax.sweep.engine import Interrupted, SweepError, sweep
+    from snljax.sweep.files import StoreError
     from snljax.sweep.grid import Grid, zip
-    from snljax.sweep.store import StoreError
 
 __version__ = "0.1.0"
 
@@ -43,7 +43,7 @@ _HOME = {
     "Experiment": "snljax.experiment",
     "Grid": "snljax.sweep.grid",
     "Interrupted": "snljax.sweep.engine",
-    "StoreError": "snljax.sweep.store",
+    "StoreError": "snljax.sweep.files",
     "SweepError": "snljax.sweep.engine",
     "field": "snljax.experiment",
     "open_store": "snljax.sweep.dataset",

@@ -325,7 +325,6 @@ def _draw(ds: Any, arguments: argparse.Namespace, source: str, out: pathlib.Path
 
 
 def _status(arguments: argparse.Namespace) -> None:
-    from snljax.sweep.dataset import open_store
     from snljax.sweep.status import report, status
 
     while True:
@@ -335,6 +334,8 @@ def _status(arguments: argparse.Namespace) -> None:
         print(report(now), flush=True)
         complete = now.cells_done == now.cells
         if arguments.png is not None and (now.blocks_done or not arguments.watch):
+            from snljax.sweep.dataset import open_store  # brings JAX, which a look does not need
+
             _draw(open_store(arguments.store), arguments, arguments.store, arguments.png)
             print(f"wrote {arguments.png}")
         if not arguments.watch or complete:

@@ -127,7 +127,7 @@ def test_two_shards_at_once_write_the_same_bytes(kept, tmp_path):
         assert process.wait(timeout=120) == 0, process.stderr.read()
         process.stderr.close()
     assert files_of(store) == files_of(kept)
-    assert len(Store.open(store).writers()) == 2
+    assert len(Store.open(store).writers.all()) == 2
     before = markers_of(store)
     sweep(grid_of(), store)  # nothing is left for a later run
     assert markers_of(store) == before
@@ -282,7 +282,7 @@ def test_a_long_block_goes_on_from_its_checkpoint(tmp_path, monkeypatch, record_
     assert_same_bits(sweep(grid, tmp_path / "a", **options), expected)
     assert (expected.status == DIVERGED).any()
     assert not list((tmp_path / "a" / "checkpoints").glob("*.npz"))
-    second = max(Store.open(tmp_path / "a").writers(), key=lambda w: w["started"])
+    second = max(Store.open(tmp_path / "a").writers.all(), key=lambda w: w["started"])
     assert before + second["steps"] == 400 * grid.cells
 
 
@@ -492,11 +492,11 @@ def test_writers_begin_apart_and_leave_each_other_their_blocks(tmp_path):
     blocks = np.arange(first.layout.blocks)
     for block in blocks.tolist():
         first.discard(block)
-    first.beat([0, 1])
+    first.writers.beat([0, 1])
     time.sleep(0.01)
-    second.beat([])
-    assert list(first.order(blocks)) == blocks.tolist()
-    order = list(second.order(blocks))
+    second.writers.beat([])
+    assert list(first.writers.order(blocks, first.is_done)) == blocks.tolist()
+    order = list(second.writers.order(blocks, second.is_done))
     assert sorted(order) == blocks.tolist()
     assert order[0] == len(blocks) // 2
     assert order[-2:] == [0, 1]
@@ -512,7 +512,7 @@ def test_status_counts(tmp_path, monkeypatch):
     assert (now.blocks_done, now.blocks, now.checked, now.damaged) == (5, 15, 5, {})
     assert [h.live for h in now.hosts] == [0]
     assert "nothing runs" in report(now)
-    Store.open(tmp_path / "a").beat([7], steps=36 * 6)
+    Store.open(tmp_path / "a").writers.beat([7], steps=36 * 6)
     busy = status(tmp_path / "a")
     assert busy.training == [7]
     assert busy.hosts[0].live == 1
@@ -538,7 +538,7 @@ def test_a_signal_leaves_a_store_that_goes_on(tmp_path, number):
     command = [sys.executable, "-m", "snljax.cli", *COMMAND, "--steps", "2000000", "--store", str(store)]
     running = subprocess.Popen([*command, "--quiet"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
-    while not any(w["steps"] for w in (Store.open(store).writers() if (store / "manifest.json").exists() else [])):
+    while not any(w["steps"] for w in (Store.open(store).writers.all() if (store / "manifest.json").exists() else [])):
         assert running.poll() is None, running.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.1)

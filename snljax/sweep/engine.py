@@ -294,16 +294,16 @@ class _Run:
             if steps:
                 self.bar.update(steps)
             if store is not None:
-                store.beat([w.block for w in works], 0 if resumed else steps)
+                store.writers.beat([w.block for w in works], 0 if resumed else steps)
 
         if store is None:
             trainer.run(blocks.tolist(), keep, self._failed, tick)
             return
-        store.beat([])
+        store.writers.beat([])
         try:
-            trainer.run(store.order(blocks), keep, self._failed, tick)
+            trainer.run(store.writers.order(blocks, store.is_done), keep, self._failed, tick)
         finally:
-            store.beat([], ended=True)
+            store.writers.beat([], ended=True)
 
     def _work(self, block: int) -> Work:
         return work_of(self.job, block)

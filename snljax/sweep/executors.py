@@ -268,7 +268,7 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
 
     def tick(works: list[Work], steps: int, resumed: bool = False) -> None:
         if store is not None:
-            store.beat([w.block for w in works], 0 if resumed else steps)
+            store.writers.beat([w.block for w in works], 0 if resumed else steps)
 
     with jax.enable_x64(task.x64):
         if store is not None:
@@ -276,7 +276,7 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
         missing = [b for b in blocks if store is None or not store.is_done(b)]
         trainer.run(missing, keep, fail, tick)
         if store is not None:
-            store.beat([], ended=True)
+            store.writers.beat([], ended=True)
     return [outcomes.get(block, Outcome(block, None, 0, None)) for block in blocks]
 
 

@@ -67,7 +67,7 @@ def status(path: str | os.PathLike[str], seconds: float = 0.5) -> Status:
         checked += 1
         if found := store.damaged(block):
             damaged[block] = found
-    writers = store.writers()
+    writers = store.writers.all()
     hosts = [_host(name, [w for w in writers if w["host"] == name]) for name in sorted({w["host"] for w in writers})]
     rate = sum(h.rate for h in hosts)
     steps = max(store.manifest["records"][-1], 1)

@@ -24,15 +24,18 @@ import os
 import pathlib
 import socket
 import time
-import uuid
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import google_crc32c
 import numpy as np
 
 from snljax.experiment import fields_of, traced_fields
+from snljax.sweep import files
+from snljax.sweep.files import StoreError
 from snljax.sweep.layout import Block, Layout
+from snljax.sweep.writers import Writers
 
 if TYPE_CHECKING:  # looking at a store needs neither JAX nor the experiments
     from snljax.sweep.grid import Axis, Grid
@@ -41,14 +44,8 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 FIRST_BAD = "first_bad_step"
 UNREADABLE = -2  # in place of a first_bad_step whose chunk is damaged
-LIVE_SECONDS = 120.0  # a writer that has not been heard of for so long is taken for dead
-_BEAT_SECONDS = 1.0
 _LEFTOVER_SECONDS = 3600.0
 _SEAL = hashlib.sha256().digest_size  # bytes at the end of a checkpoint
-
-
-class StoreError(ValueError):
-    """A store that cannot be used as asked; the message says what is allowed."""
 
 
 class Checkpoint(NamedTuple):
@@ -78,8 +75,7 @@ class Store:
         self.layout = Layout(self.block, tuple(a["static"] for a in manifest["axes"]))
         self.first: list[int] = []
         self._arrays: dict[tuple[int, str], Any] = {}
-        self._claimed: tuple[float, set[int]] = (0.0, set())
-        self._beat = _Beat()
+        self.writers = Writers(path / "writers")
         self.refresh()
 
     # --- opening and making -------------------------------------------------------------------------
@@ -133,7 +129,7 @@ class Store:
             "seed_axis": "seed" in grid.shape,
             **shared,
         }
-        with _clear_errors(path):
+        with files.clear_errors(path):
             if path.exists() and not path.is_dir():
                 raise StoreError(f"store: {path} is a file; allowed: a folder, or a name that is free")
             # A process that was killed here may have left a hidden file.
@@ -141,7 +137,7 @@ class Store:
             if others and not (path / MANIFEST).exists():
                 raise StoreError(f"store: {path} holds other files; allowed: a store, an empty folder, or a free name")
             path.mkdir(parents=True, exist_ok=True)
-            _write_once(path / MANIFEST, _json(_sealed(manifest)))
+            files.write_once(path / MANIFEST, files.sealed(manifest))
         return cls.open(path)
 
     def refresh(self) -> None:
@@ -205,10 +201,10 @@ class Store:
             "seeds": list(grid.seeds),
             "metrics": {n: [dtype, list(inner)] for n, (dtype, inner) in metrics.items()},
         }
-        with _clear_errors(self.path):
+        with files.clear_errors(self.path):
             (self.path / "grids").mkdir(exist_ok=True)
             while self.missing(grid):
-                _write_once(self.path / "grids" / f"{len(self.grids)}.json", _json(_sealed(entry)))
+                files.write_once(self.path / "grids" / f"{len(self.grids)}.json", files.sealed(entry))
                 self.refresh()
             _group(self.path / "data.zarr", self.manifest)
             for number, about in enumerate(self.grids):
@@ -270,18 +266,14 @@ class Store:
             StoreError: the disk is full, or the store cannot be written.
         """
         grid = self._grid_of(block)
-        slots = self.layout.slots
-        start = (block - self.first[grid]) * slots
-        with _clear_errors(self.path):
-            hashes = {}
+        hashes = {}
+        with files.clear_errors(self.path):
             for name, values in arrays.items():
-                array = self._array(grid, name)
-                inner = array.shape[1:]
-                filled = np.full((*self.block, *inner), array.fill_value, array.dtype)
-                values = values.reshape(*values.shape[:2], *self._record_dims(values.shape[2:], len(inner)))
-                filled[tuple(slice(0, n) for n in values.shape)] = values
-                array[start : start + slots] = filled.reshape(slots, *inner)
-                hashes[name] = self._hash(grid, name, block)
+                content = _encoded(values, self.block, **self._expected(grid, name))
+                chunk = self._chunk(grid, name, block)
+                chunk.parent.mkdir(parents=True, exist_ok=True)
+                files.replace(chunk, content)
+                hashes[name] = hashlib.sha256(content).hexdigest()
             bad = arrays[FIRST_BAD]
             marker = {
                 "arrays": hashes,
@@ -293,13 +285,9 @@ class Store:
                 "finished": _now(),
             }
             (self.path / "done").mkdir(exist_ok=True)
-            _replace(self.path / "done" / f"{block}.json", _json(_sealed(marker)), durable=True)
+            files.replace(self.path / "done" / f"{block}.json", files.sealed(marker), durable=True)
             (self.path / "checkpoints" / f"{block}.npz").unlink(missing_ok=True)
-        self._beat.blocks, self._beat.cells = self._beat.blocks + 1, self._beat.cells + bad.size
-
-    def _record_dims(self, shape: tuple[int, ...], wanted: int) -> tuple[int, ...]:
-        # Without recording there is one record and no dimension for it.
-        return shape[1:] if len(shape) > wanted else shape
+        self.writers.count(bad.size)
 
     def damaged(self, block: int) -> list[str]:
         """The arrays of a finished block whose chunk is not what was written; or that its marker is not.
@@ -309,16 +297,16 @@ class Store:
         """
         grid = self._grid_of(block)
         found = []
-        with _clear_errors(self.path, "read"):
+        with files.clear_errors(self.path, "read"):
             try:
-                hashes = _unsealed((self.path / "done" / f"{block}.json").read_bytes())["arrays"]
-            except (*_GONE, ValueError):
+                hashes = files.unsealed((self.path / "done" / f"{block}.json").read_bytes())["arrays"]
+            except (*files.GONE, ValueError):
                 return ["marker"]
             for name, sha in hashes.items():
                 try:
                     if self._hash(grid, name, block) != sha:
                         found.append(name)
-                except _GONE:
+                except files.GONE:
                     found.append(name)
                 except OSError as error:
                     if error.errno != errno.EIO:  # a bad sector is damage
@@ -328,7 +316,7 @@ class Store:
 
     def discard(self, block: int) -> None:
         """Take a block's marker away, so that it is trained again."""
-        with _clear_errors(self.path):
+        with files.clear_errors(self.path):
             (self.path / "done" / f"{block}.json").unlink(missing_ok=True)
 
     def there(self, cells: np.ndarray, done: np.ndarray) -> np.ndarray:
@@ -441,13 +429,10 @@ class Store:
         if (grid, name) not in self._arrays:
             import zarr  # heavy
 
-            # A block whose values are all NaN has to be written like any other. Not as an argument: zarr
-            # up to 3.1 ignores it for an array that exists.
-            with zarr.config.set({"array.write_empty_chunks": True}):
-                try:
-                    array = zarr.open_array(self.path / "data.zarr" / str(grid) / name, mode="r+")
-                except (KeyError, TypeError) as error:
-                    raise ValueError(str(error)) from None
+            try:
+                array = zarr.open_array(self.path / "data.zarr" / str(grid) / name, mode="r")
+            except (KeyError, TypeError) as error:
+                raise ValueError(str(error)) from None
             expected = self._expected(grid, name)
             if {n: getattr(array, n) for n in ("shape", "chunks", "dtype")} != expected:
                 raise ValueError(f"{name} of grid {grid} is described wrongly")
@@ -520,9 +505,9 @@ class Store:
         for key, sha in programs.items():
             file = self.path / "programs" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
             if not file.exists():
-                with _clear_errors(self.path):
+                with files.clear_errors(self.path):
                     file.parent.mkdir(exist_ok=True)
-                    _write_once(file, _json({"static": json.loads(key), "accepted": {sha: here}}))
+                    files.write_once(file, files.to_json({"static": json.loads(key), "accepted": {sha: here}}))
             try:
                 known = json.loads(file.read_bytes())
                 there = [dict(v) for v in known["accepted"].values()]
@@ -543,8 +528,8 @@ class Store:
                     f"({'; '.join(changed) or 'the code of the experiment or of snljax has changed'}); allowed: the "
                     "program of the store, another store, or accept_program (--accept-program), which mixes both"
                 )
-            with _clear_errors(self.path):
-                _replace(file, _json({**known, "accepted": {**known["accepted"], sha: here}}))
+            with files.clear_errors(self.path):
+                files.replace(file, files.to_json({**known, "accepted": {**known["accepted"], sha: here}}))
 
     # --- checkpoints --------------------------------------------------------------------------------
 
@@ -568,178 +553,20 @@ class Store:
         about = {"step": checkpoint.step, "seconds": checkpoint.seconds, "program": checkpoint.program}
         buffer = io.BytesIO()
         np.savez(buffer, about=np.array(json.dumps(about)), **checkpoint.arrays)  # type: ignore[arg-type]
-        with _clear_errors(self.path):
+        with files.clear_errors(self.path):
             (self.path / "checkpoints").mkdir(exist_ok=True)
             content = buffer.getvalue()
-            _replace(self.path / "checkpoints" / f"{block}.npz", content + hashlib.sha256(content).digest())
-
-    # --- writers ------------------------------------------------------------------------------------
-
-    def beat(self, training: Iterable[int], steps: int = 0, ended: bool = False) -> None:
-        """Say what this process does; written at most once a second.
-
-        Args:
-            training: blocks in training.
-            steps: network-steps done since the last call.
-            ended: this process trains no more, for now.
-        """
-        beat, now = self._beat, time.time()
-        beat.steps += steps
-        if now - beat.written < _BEAT_SECONDS and not ended:
-            return
-        beat.written = now
-        about = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "started": beat.started,
-            "updated": now,
-            "blocks": beat.blocks,
-            "cells": beat.cells,
-            "steps": beat.steps,
-            "training": [] if ended else list(training),
-            "ended": ended,
-        }
-        with _clear_errors(self.path):
-            (self.path / "writers").mkdir(exist_ok=True)
-            _replace(self.path / "writers" / f"{beat.name}.json", _json(about))
-
-    def writers(self) -> list[dict[str, Any]]:
-        """What every process that ever wrote here last said, and whether it is likely to go on (``live``)."""
-        found = []
-        for file in sorted((self.path / "writers").glob("*.json")):
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                about = json.loads(file.read_bytes())
-                about = {name: kind(about[name]) for name, kind in _BEAT_FIELDS.items()}
-                found.append(about | {"name": file.stem, "live": not about["ended"] and _alive(about)})
-        return found
-
-    def order(self, blocks: np.ndarray) -> Iterator[int]:
-        """Blocks still to train. Processes on one store begin apart, and leave to the last what others train."""
-        live = sorted((w["started"], w["name"]) for w in self._live())
-        here = (self._beat.started, self._beat.name)
-        start = len(blocks) * sum(w < here for w in live) // (len(live) + 1)
-        later = []
-        for block in np.roll(blocks, -start).tolist():
-            if self.is_done(block):
-                continue
-            if block in self._others():
-                later.append(block)
-            else:
-                yield block
-        yield from (block for block in later if not self.is_done(block))
-
-    def _live(self) -> list[dict[str, Any]]:
-        """Other processes that were heard of lately."""
-        return [w for w in self.writers() if w["name"] != self._beat.name and w["live"]]
-
-    def _others(self) -> set[int]:
-        """Blocks in the hands of other processes, as of the last second."""
-        now = time.time()
-        if now - self._claimed[0] > _BEAT_SECONDS:
-            self._claimed = (now, {block for w in self._live() for block in w["training"]})
-        return self._claimed[1]
-
-
-_BEAT_FIELDS = {
-    **{"host": str, "pid": int, "started": float, "updated": float},
-    **{"blocks": int, "cells": int, "steps": int, "training": list, "ended": bool},
-}
-
-
-class _Beat:
-    """What this process has done on a store since it was opened."""
-
-    def __init__(self) -> None:
-        self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        self.started = time.time()
-        self.written = 0.0
-        self.blocks = self.cells = self.steps = 0
-
-
-def _alive(writer: dict[str, Any]) -> bool:
-    """Heard of lately, and, where this host can tell, a process that exists."""
-    if time.time() - writer["updated"] > LIVE_SECONDS:
-        return False
-    if writer["host"] != socket.gethostname():
-        return True
-    try:
-        os.kill(writer["pid"], 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # another user's
-    return True
-
-
-# --- files ------------------------------------------------------------------------------------------
-
-
-_GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-
-
-@contextlib.contextmanager
-def _clear_errors(path: pathlib.Path, done: str = "written") -> Iterator[None]:
-    """One clear message where the operating system refuses."""
-    try:
-        yield
-    except OSError as error:
-        hint = {
-            errno.ENOSPC: "space freed, then the same command again",
-            errno.EDQUOT: "space freed, then the same command again",
-            errno.EROFS: "a folder that can be written",
-            errno.EACCES: "a folder that can be written",
-            errno.EPERM: "a folder that can be written",
-        }.get(error.errno or 0, "a folder that can be written and has room")
-        raise StoreError(
-            f"store: {path} cannot be {done} ({error.strerror or error}); "
-            f"finished blocks stay and can be read; allowed: {hint}"
-        ) from None
-
-
-def _replace(file: pathlib.Path, content: bytes | memoryview, durable: bool = False) -> None:
-    """Write a file so that it is either the old one or the new one, never a part."""
-    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with open(beside, "wb") as f:
-            f.write(content)
-            if durable:
-                f.flush()
-                os.fsync(f.fileno())
-        os.replace(beside, file)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def _write_once(file: pathlib.Path, content: bytes) -> None:
-    """Write a file whole, unless it exists: of several processes one wins."""
-    beside = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with open(beside, "wb") as f:
-            f.write(content)
-            f.flush()
-            os.fsync(f.fileno())
-        try:
-            os.link(beside, file)
-        except FileExistsError:
-            pass
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-                raise
-            if not file.exists():  # a file system without hard links
-                os.replace(beside, file)
-    finally:
-        beside.unlink(missing_ok=True)
+            files.replace(self.path / "checkpoints" / f"{block}.npz", content + hashlib.sha256(content).digest())
 
 
 def _read(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
     """A description, or its copy among the attributes of a zarr group; either only if it is what was written."""
 
     try:
-        return _unsealed(file.read_bytes())
+        return files.unsealed(file.read_bytes())
     except (OSError, ValueError) as error:
         try:
-            copy = _unsealed(json.dumps(json.loads((group / "zarr.json").read_bytes())["attributes"]["snljax"]))
+            copy = files.unsealed(json.dumps(json.loads((group / "zarr.json").read_bytes())["attributes"]["snljax"]))
         except (OSError, ValueError, KeyError, TypeError):
             reason = error.strerror if isinstance(error, OSError) else "it is not what was written"
             raise StoreError(
@@ -749,22 +576,21 @@ def _read(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
         return copy
 
 
-def _sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """With the hash of the rest, so that a damaged description is not taken for another sweep."""
-    return content | {"sha256": _digest(content)}
+def _encoded(
+    values: np.ndarray, block: Block, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype
+) -> bytes:
+    """A block's values, (seeds, points, ...), as the file of a zarr chunk: little-endian numbers and their CRC-32C.
 
-
-def _unsealed(text: bytes | str) -> dict[str, Any]:
-    """What `_sealed` sealed; ValueError if it is anything else."""
-    content = json.loads(text)
-    if not isinstance(content, dict) or content.get("sha256") != _digest(content):
-        raise ValueError("it is not what was written")
-    return content
-
-
-def _digest(content: dict[str, Any]) -> str:
-    rest = {name: value for name, value in content.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    Written without zarr, which takes ten times as long for it and leaves out chunks of nothing but fill values.
+    """
+    inner = chunks[1:]
+    if values.ndim - 2 > len(inner):
+        values = values[:, :, 0]  # without recording there is one record and no dimension for it
+    fill = -1 if np.issubdtype(dtype, np.integer) else np.nan
+    filled = np.full((*block, *inner), fill, dtype.newbyteorder("<"))
+    filled[tuple(slice(0, n) for n in values.shape)] = values
+    content = filled.tobytes()
+    return content + google_crc32c.value(content).to_bytes(4, "little")
 
 
 def _group(folder: pathlib.Path, attributes: dict[str, Any]) -> None:
@@ -774,10 +600,6 @@ def _group(folder: pathlib.Path, attributes: dict[str, Any]) -> None:
 
         with contextlib.suppress(zarr.errors.ContainsGroupError):
             zarr.create_group(folder, zarr_format=3, attributes={"snljax": attributes})
-
-
-def _json(content: Any) -> bytes:
-    return json.dumps(content, indent=1).encode()
 
 
 def _now() -> str:

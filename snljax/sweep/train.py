@@ -15,10 +15,11 @@ from snljax.experiment import traced_fields
 from snljax.sweep import blocks as block_shapes
 from snljax.sweep import devices as local_devices
 from snljax.sweep import program as programs
+from snljax.sweep.files import StoreError
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Block, Layout
 from snljax.sweep.program import OverBudgetError, Program
-from snljax.sweep.store import FIRST_BAD, Checkpoint, Store, StoreError
+from snljax.sweep.store import FIRST_BAD, Checkpoint, Store
 
 _SEGMENT_SECONDS = 0.5  # how often the host looks: progress, divergence, Ctrl-C
 _FIRST_SEGMENT = 8
