@@ -464,3 +464,8 @@ def test_draw_may_not_read_what_could_be_swept(powers, draw):
 def test_no_experiment_draws_from_traced_fields(name, one_line):
     """Its draw is traced with traced fields that cannot be read; then the budget ends it, before any compiling."""
     one_line(lambda: sweep(Grid(name), memory="1KB"), "memory")
+
+
+def test_an_axis_and_a_metric_of_one_name_are_refused(powers, one_line):
+    grid = Grid(powers, mean=snl.zip(rate=[0.5, 0.25], start=[1.0, 2.0]), steps=2)
+    one_line(lambda: sweep(grid), "mean", "metric", "another name")

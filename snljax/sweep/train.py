@@ -409,6 +409,8 @@ def prepare(
         for name, (dtype, inner) in programs.metrics_of(last.trace(config)).items():
             known = metrics.get(name, (dtype, inner))[1]
             metrics[name] = (dtype, tuple(max(pair) for pair in zip(inner, known, strict=True)))
+    for name in {n for axis in grid.axes for n in (axis.name, *axis.fields)} & metrics.keys():
+        raise ValueError(f"{name}: an axis, and a metric of {grid.experiment.name}; allowed: another name for the axis")
     marks = {} if store_key is None else {store_key(c): last.fingerprint(c) for c in configs}
     probing = sum(p.seconds for p in discarded)
     device = f"{devices[0].device_kind} ({devices[0].platform})"
