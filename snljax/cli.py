@@ -39,13 +39,12 @@ class _BadNewsError(Exception):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the ``snljax`` command."""
-    imported = time.process_time()
     argv = list(sys.argv[1:] if argv is None else argv)
+    arguments = argparse.Namespace(run=None)
     try:
         arguments, unknown = _parser(argv).parse_known_args(argv)
         if unknown:
             arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-        arguments.imported = imported
         arguments.run(arguments)
     except ValueError as error:
         print(f"snljax: {error}", file=sys.stderr)
@@ -55,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise SystemExit(1) from None
     except KeyboardInterrupt as stopped:
         print(f"snljax: {str(stopped) or 'interrupted'}", file=sys.stderr)
-        if getattr(arguments, "store", None) or arguments.run is _reproduce:
+        if arguments.run is _reproduce or (arguments.run is _run and arguments.store):
             print(f"snljax: to go on: {shlex.join(['snljax', *argv])}", file=sys.stderr)
         raise SystemExit(128 + getattr(stopped, "signal_number", signal.SIGINT)) from None
     except BrokenPipeError:  # the reader, head for example, has gone
@@ -263,6 +262,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     from snljax.reproduce import reproduce
     from snljax.sweep.engine import SweepError
 
+    imported = time.process_time()
     try:
         with _options(arguments) as options:
             report = reproduce(arguments.figure, arguments.preset, arguments.out, **options)
@@ -271,7 +271,7 @@ def _reproduce(arguments: argparse.Namespace) -> None:
     print(to_terminal(report.claims))
     for path in report.files:
         print(f"wrote {path}")
-    seconds = {"import": arguments.imported, **report.seconds}
+    seconds = {"import": imported, **report.seconds}
     print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
 
 
