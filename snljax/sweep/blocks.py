@@ -18,7 +18,7 @@ _START_ACCELERATOR = 256  # not measured: climbs from there
 _PROBE_SECONDS = 0.2
 _WORTH_PROBING_SECONDS = 60.0  # shorter sweeps end before probe compiles pay
 _BETTER = 1.05
-_PROBE_SHARE = 0.25  # of the time that is left: twice the width may save half of it
+_PROBING_SHARE = 0.15  # of the time that the sweep would take without it
 _BLOCKS_A_DEVICE = 8  # fewer are a bad unit of work to share and to resume
 STORE_SECONDS = 0.004  # to write a block, measured
 
@@ -54,7 +54,7 @@ def choose(
 
     Starts from a width that is good on the backend, halves it until it fits the memory, and, where
     the sweep is long enough to repay the compiling, climbs to twice or half the width while that is
-    at least 5 % faster, leaves every device several blocks, and costs less to try than it may save.
+    at least 5 % faster, leaves every device several blocks, and not for longer than a share of the sweep.
 
     Args:
         build: compiles a shape; raises OverBudgetError.
@@ -88,7 +88,8 @@ def choose(
                     f"allowed: {human_bytes(over.needed)} or more, or a smaller system"
                 ) from None
             width //= 2
-    best, cost = rate(program, shape(width)), 0.0
+    best = rate(program, shape(width))
+    until = time.perf_counter() + _PROBING_SHARE * work / best
     if work / best < _WORTH_PROBING_SECONDS:
         return shape(width), []
     discarded: list[Program] = []
@@ -97,16 +98,14 @@ def choose(
         while shape(candidate := int(width * factor)) != shape(width) and candidate >= 1:
             wanted = shape(candidate)
             blocks = -(-points // wanted.points) * -(-seeds // wanted.seeds)
-            if (factor > 1 and blocks < _BLOCKS_A_DEVICE * len(devices)) or cost > _PROBE_SHARE * work / best:
+            if (factor > 1 and blocks < _BLOCKS_A_DEVICE * len(devices)) or time.perf_counter() > until:
                 break
-            started = time.perf_counter()
             announce(f"measuring a block of {shape(candidate).seeds} seeds × {shape(candidate).points} points")
             try:
                 other = build(shape(candidate))
             except OverBudgetError:
                 break
             speed = rate(other, shape(candidate))
-            cost = time.perf_counter() - started
             if speed < best * _BETTER:
                 discarded.append(other)
                 break

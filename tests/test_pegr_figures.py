@@ -1,0 +1,119 @@
+"""Claims of paper 003 decide as they should on Datasets with planted answers; pictures carry their labels."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+
+from snljax.figures import gradient_regularization as pegr
+
+mpl.use("Agg")
+
+SETTINGS = {"n": 20, "d": 400, "m": 10, "mu": 1.0, "learning_rate": 0.02, "close_at": 800, "steps": 1500}
+
+
+def curves(seeds=4, **changes):
+    """What the paper says, as trajectories of two records: the start and the end."""
+    shape = (3, 4, seeds, 2)
+    data = {name: np.zeros(shape) for name in ("train_loss", "signal", "noise", "test_accuracy")}
+    data["train_loss"][..., 0] = 0.69
+    data["train_loss"][..., 1] = 0.01
+    data["signal"][..., 0], data["signal"][..., 1] = 0.01, 1.0
+    data["noise"][..., 1] = 1.0
+    data["noise"][0, 1:, :, 1] = 0.05
+    data["test_accuracy"][..., 0] = 0.5
+    data["test_accuracy"][..., 1] = 0.5
+    data["test_accuracy"][0, :, :, 1] = 1.0
+    data["test_accuracy"][:, 0, :, 1] = 1.0
+    status = np.ones(shape[:3], np.int8)
+    for name, (where, value) in changes.items():
+        (status if name == "status" else data[name])[where] = value
+    dims = ("penalty", "level", "seed", "step")
+    coords = {
+        "penalty": ["pegr", "fgr", "none"],
+        "sigma_p": ("level", [0.1, 0.5, 1.0, 1.5]),
+        "sigma_0": ("level", [0.01, 0.01, 0.01, 0.001]),
+        "seed": range(seeds),
+        "step": [0, 1500],
+    }
+    variables = {name: (dims, values) for name, values in data.items()} | {"status": (dims[:3], status)}
+    return xr.Dataset(variables, coords, {"settings": json.dumps(SETTINGS)})
+
+
+def verdicts(ds):
+    return {c.text: c.verdict for c in pegr.check_curves({"fitted": ds}, "quick")}
+
+
+def test_the_paper_s_sentences_hold_where_the_paper_is_right():
+    found = verdicts(curves())
+    of_theory = {text for text in found if "Condition 3.1" in text or "Theorem 3.2" in text}
+    assert len(of_theory) == 5
+    assert {v for text, v in found.items() if text not in of_theory} == {"holds"}
+    # The paper's own setting is outside its conditions: d = 400 < m² n² = 40,000.
+    assert {found[text] for text in of_theory} == {"refuted"}
+
+
+PEGR, FGR, NONE, END = 0, 1, 2, np.s_[..., 1]
+
+
+@pytest.mark.parametrize(
+    ("change", "refuted"),
+    [
+        ({"train_loss": (np.s_[PEGR, 2, 0, 1], 0.3)}, "PEGR: all training losses go to 0 after closing"),
+        ({"train_loss": (np.s_[FGR, :, :, 1], 0.3)}, "FGR: all training losses go to 0 after closing"),
+        ({"test_accuracy": (np.s_[PEGR, 3, 1, 1], 0.8)}, "PEGR: test accuracy tends to 1 at σ_p = 1.5"),
+        ({"status": (np.s_[PEGR, 3, 1], 2)}, "PEGR: test accuracy tends to 1 at σ_p = 1.5"),
+        ({"test_accuracy": (np.s_[FGR, 0, :, 1], 0.9)}, "FGR: test accuracy tends to 1 at σ_p = 0.1"),
+        ({"test_accuracy": (np.s_[NONE, 2, :, 1], 0.9)}, "standard: test accuracy does not at σ_p = 1"),
+        ({"noise": (np.s_[PEGR, 1, :, 1], 0.9)}, "PEGR suppresses noise memorising at σ_p = 0.5"),
+        ({"signal": (np.s_[PEGR, 0, :, 1], 0.02)}, "PEGR: the signal grows at σ_p = 0.1"),
+    ],
+)
+def test_a_wrong_curve_refutes_its_sentence_and_no_other(change, refuted):
+    right, wrong = verdicts(curves()), verdicts(curves(**change))
+    changed = {text for text in right if right[text] != wrong[text]}
+    assert wrong[refuted] == "refuted"
+    assert changed - {"PEGR: all training losses go to 0 after closing"} <= {refuted}
+
+
+def test_the_page_shows_four_quantities_of_three_algorithms():
+    (page,) = pegr.draw_curves({"fitted": curves()}, "quick").values()
+    axes = np.array(page.axes).reshape(4, 3)
+    assert [ax.get_title() for ax in axes[0]] == ["PEGR", "FGR", "standard"]
+    assert [ax.get_ylabel() != "" for ax in axes[:, 0]] == [True] * 4
+    assert len(axes[0, 0].get_legend().get_texts()) == 4
+    assert {ax.get_xlabel() for ax in axes[-1]} == {"gradient steps"}
+
+
+def heatmap(best=0.1):
+    """Accuracy 1 in a decade around the best λ, and divergence far above it."""
+    sigma_p, weights = np.array([0.1, 0.5, 1.0]), np.geomspace(1e-3, 1, 7)
+    far = np.abs(np.log10(weights / best))
+    accuracy = np.broadcast_to(np.where(far <= 0.6, 1.0, 0.6)[None, :, None], (3, 7, 4)).copy()
+    status = np.ones((3, 7, 4), np.int8)
+    status[:, weights > 0.9, 0] = 2
+    accuracy[status == 2] = np.nan
+    dims = ("sigma_p", "penalty_weight", "seed")
+    coords = {"sigma_p": sigma_p, "penalty_weight": weights, "seed": range(4)}
+    variables = {"test_accuracy": (dims, accuracy), "status": (dims, status)}
+    return xr.Dataset(variables, coords, {"settings": json.dumps(SETTINGS)})
+
+
+@pytest.mark.parametrize(("best", "expected"), [(0.07, "holds"), (0.001, "refuted")])
+def test_the_theorem_s_weight_is_looked_up_on_the_grid(best, expected):
+    """1/(σ_p √400) is 0.1 and 0.05 at σ_p = 0.5 and 1."""
+    claims = {c.text: c.verdict for c in pegr.check_heatmap({"pegr": heatmap(best)}, "quick")}
+    assert claims.pop("λ = σ_p⁻¹d^(−1/2) is such a λ for every σ_p ≥ 0.5") == expected
+    assert set(claims.values()) == {"holds"}
+    assert len(claims) == 2
+
+
+def test_the_heatmap_shows_divergence_apart():
+    (fig,) = pegr.draw_heatmap({"pegr": heatmap()}, "quick").values()
+    labels = [ax.get_ylabel() for ax in fig.axes]
+    assert any("accuracy" in label for label in labels)
+    assert any("diverge" in label for label in labels)
