@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import functools
 import json
 import multiprocessing
 import pathlib
@@ -532,15 +531,21 @@ COMMAND = [
 ]
 
 
+# A shell starts what it puts in the background with SIGINT ignored, and that is passed on.
+LISTENING = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from snljax.cli import main
+main(sys.argv[1:])
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_leaves_a_store_that_goes_on(tmp_path, number):
     """Exit code 143 or 130, the command that resumes, and a checkpoint of what was on its way."""
     store = tmp_path / "a"
-    command = [sys.executable, "-m", "snljax.cli", *COMMAND, "--steps", "2000000", "--store", str(store)]
-    # A shell starts what it puts in the background with SIGINT ignored, and that is passed on.
-    listening = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    running = subprocess.Popen([*command, "--quiet"], preexec_fn=listening, **pipes)
+    command = [sys.executable, "-c", LISTENING, *COMMAND, "--steps", "2000000", "--store", str(store)]
+    running = subprocess.Popen([*command, "--quiet"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not any(w["steps"] for w in (Store.open(store).writers.all() if (store / "manifest.json").exists() else [])):
         assert running.poll() is None, running.stderr.read()
