@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -71,6 +72,31 @@ def draw(keys: jax.Array, d: int, num_classes: int) -> Samples:
         return Samples(jnp.concatenate([jnp.zeros(num_classes), tail]), label)
 
     return jax.vmap(one)(keys)
+
+
+def train_and_test(
+    draw_samples: Callable[[jax.Array], Samples], train_key: jax.Array, test_key: jax.Array, n: int, n_test: int
+) -> tuple[Samples, Samples]:
+    """Two sets in one call of ``draw_samples``: random numbers take long to compile.
+
+    Args:
+        draw_samples: keys -> Samples, one for each key.
+        train_key, test_key: JAX random keys.
+        n, n_test: sizes of the sets, at least 1.
+
+    Returns:
+        The training set and the test set.
+
+    Example:
+        >>> import jax
+        >>> a, b = jax.random.split(jax.random.key(0))
+        >>> train, test = train_and_test(lambda keys: draw(keys, d=8, num_classes=2), a, b, 5, 3)
+        >>> train.noise.shape, test.labels.shape
+        ((5, 8), (3,))
+    """
+    both = draw_samples(jnp.concatenate([sample_keys(train_key, n), sample_keys(test_key, n_test)]))
+    train, test = (Samples(*part) for part in zip(*(jnp.split(a, [n]) for a in both), strict=True))
+    return train, test
 
 
 def patches(samples: Samples, mu: float | jax.Array, sigma_p: float | jax.Array, num_classes: int) -> jax.Array:

@@ -97,10 +97,9 @@ def draw(config: Config, key: jax.Array) -> Draw:
     if config.signal_direction == "random":
         direction = jax.random.normal(direction_key, (config.d,))
         direction = direction / jnp.linalg.norm(direction)
-    # One call for both sets: random numbers take long to compile.
-    keys = [signal_noise.sample_keys(train_key, config.n), signal_noise.sample_keys(test_key, config.n_test)]
-    both = signal_noise.draw_binary(jnp.concatenate(keys), direction)
-    train, test = (signal_noise.Samples(*part) for part in zip(*(jnp.split(a, [config.n]) for a in both), strict=True))
+    train, test = signal_noise.train_and_test(
+        lambda keys: signal_noise.draw_binary(keys, direction), train_key, test_key, config.n, config.n_test
+    )
     weights = jax.random.normal(weight_key, (2, config.m, config.d))
     return Draw(
         weights,

@@ -113,10 +113,9 @@ class Metrics(NamedTuple):
 
 def draw(config: Config, key: jax.Array) -> Draw:
     weight_key, train_key, test_key = jax.random.split(key, 3)
-    # One call for both sets: random numbers take long to compile.
-    keys = [signal_noise.sample_keys(train_key, config.n), signal_noise.sample_keys(test_key, config.n_test)]
-    both = signal_noise.draw(jnp.concatenate(keys), config.d, config.num_classes)
-    train, test = (signal_noise.Samples(*part) for part in zip(*(jnp.split(a, [config.n]) for a in both), strict=True))
+    train, test = signal_noise.train_and_test(
+        lambda keys: signal_noise.draw(keys, config.d, config.num_classes), train_key, test_key, config.n, config.n_test
+    )
     return Draw(
         weights=jax.random.normal(weight_key, (config.num_classes, config.m, config.d)),
         noise=train.noise,

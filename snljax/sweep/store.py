@@ -162,7 +162,7 @@ class Store:
     # --- does a grid belong here --------------------------------------------------------------------
 
     def check(self, grid: Grid, precision: str, dtype: str, record_every: int | None) -> None:
-        """Refuse a grid that shares no cell with this store by rights.
+        """Refuse a grid that does not belong in this store.
 
         Raises:
             StoreError: naming what differs.
