@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -56,6 +57,40 @@ def interval(values: xr.DataArray | np.ndarray, level: float = 0.95) -> Interval
 
     half = stats.t.ppf((1 + level) / 2, values.size - 1) * stats.sem(values)
     return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
+
+
+def bootstrap(
+    values: xr.DataArray, statistic: Callable[[xr.DataArray], float], level: float = 0.95, resamples: int = 999
+) -> Interval:
+    """A number that needs many seeds at once, and its percentile bootstrap interval over seeds.
+
+    For what a single seed does not have: the crossing of a mean over seeds whose own values jump.
+
+    Args:
+        values: with a dimension ``seed``.
+        statistic: values (seeds drawn with replacement) -> number; NaN where it has none.
+        level: coverage, 0 to 1.
+        resamples: how many times the seeds are drawn anew.
+
+    Returns:
+        Interval: the statistic of the values themselves, and the percentiles of the resamples that
+        have one; the ends are NaN for a single seed.
+
+    Example:
+        >>> import xarray as xr
+        >>> v = xr.DataArray([1.0, 2.0, 3.0, 4.0], dims="seed")
+        >>> bootstrap(v, lambda v: float(v.mean())).mean
+        2.5
+    """
+    seeds, rng = values.sizes["seed"], np.random.default_rng(0)
+    whole = float(statistic(values))
+    if seeds == 1:
+        return Interval(whole, np.nan, np.nan)
+    drawn = [float(statistic(values.isel(seed=rng.integers(seeds, size=seeds)))) for _ in range(resamples)]
+    if np.isnan(drawn).all():
+        return Interval(whole, np.nan, np.nan)
+    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(whole, float(low), float(high))
 
 
 def extract(values: xr.DataArray, along: str, threshold: float, side: Literal["upper", "lower"]) -> xr.DataArray:

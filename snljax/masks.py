@@ -118,3 +118,51 @@ def _bisect(w: jax.Array, k: int | jax.Array) -> jax.Array:
         lambda carry: (carry[0] >= 0) & jnp.any(kept > k), untie, (first_bit, jnp.zeros(rows, jnp.int32))
     )
     return (bits >= low) & ~((kept > k) & tied & (index >= end))
+
+
+def random(uniform: jax.Array, keep_fraction: float | jax.Array) -> jax.Array:
+    r"""Bernoulli mask: each weight is kept by itself with the same probability.
+
+    .. math:: M_i = \mathbb 1[u_i < p], \qquad u_i \sim \mathrm{Uniform}[0, 1)
+
+    Masks made from the same numbers are nested: what a smaller p keeps, a larger one keeps too.
+
+    Args:
+        uniform: u, any shape, in [0, 1) (``jax.random.uniform``).
+        keep_fraction: p, the probability to be kept, 0 to 1; may be traced. At 1 all is kept.
+
+    Returns:
+        Boolean mask of the shape of u.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> random(jnp.array([0.1, 0.5, 0.9]), 0.5).tolist()
+        [True, False, False]
+
+    Source: 002_e556ebe0d8150778.txt, "Network architecture and random pruning".
+    """
+    return uniform < jnp.asarray(keep_fraction, uniform.dtype)
+
+
+def magnitude(w: jax.Array, keep_fraction: float | jax.Array) -> jax.Array:
+    r"""Mask of the largest magnitudes of a whole array, all its rows ranked together.
+
+    .. math:: M_i = \mathbb 1[\,|w_i| \text{ is among the } \max(1, \lceil p N - \tfrac12 \rceil) \text{ largest}\,]
+
+    Args:
+        w: weights, any shape with N entries, floating point.
+        keep_fraction: p, the share that is kept, 0 to 1; may be traced.
+
+    Returns:
+        Boolean mask of the shape of w.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> magnitude(jnp.array([[0.5, -2.0], [1.0, 0.1]]), 0.5).tolist()
+        [[False, True], [True, False]]
+
+    Source: 002_e556ebe0d8150778.txt, Section 1.1 (ours: magnitude at initialisation, for comparison).
+    """
+    share = jnp.asarray(keep_fraction, w.dtype)
+    k = jnp.clip(jnp.ceil(share * w.size - 0.5).astype(jnp.int32), 1, w.size)
+    return topk(w.reshape(1, -1), k).reshape(w.shape)

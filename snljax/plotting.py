@@ -15,7 +15,7 @@ from snljax.boundary import interval
 # Okabe and Ito's palette, told apart with every common colour blindness.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 BELOW, ABOVE = "#2C7FB8", "#FFFFD9"  # blue and light yellow, as the papers draw thresholds
-_DIVERGED = 2
+DIVERGED = 2
 
 
 def label_of(values: xr.DataArray, name: str | None = None) -> str:
@@ -156,7 +156,7 @@ def _finish(ax: Axes, values: xr.DataArray, x: str, y: str, status: xr.DataArray
     ax.set_ylabel(label_of(values, y))
     if status is None:
         return
-    bad = (status == _DIVERGED).any([d for d in status.dims if d not in (x, y)]).transpose(y, x).sortby([x, y])
+    bad = (status == DIVERGED).any([d for d in status.dims if d not in (x, y)]).transpose(y, x).sortby([x, y])
     if bad.any():
         hatched = np.ma.masked_equal(bad.values.astype(float), 0.0)
         ax.pcolor(bad[x], bad[y], hatched, hatch="////", alpha=0.0, shading="nearest", edgecolor="0.2", lw=0)

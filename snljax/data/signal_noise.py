@@ -39,7 +39,7 @@ def sample_keys(key: jax.Array, n: int) -> jax.Array:
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
 
 
-def draw(keys: jax.Array, d: int, num_classes: int) -> Samples:
+def draw(keys: jax.Array, d: int, num_classes: int, everywhere: bool = False) -> Samples:
     r"""Labels and unit noise, one sample for each key.
 
     .. math:: y \sim \mathrm{Uniform}[\mathcal T], \qquad
@@ -53,6 +53,7 @@ def draw(keys: jax.Array, d: int, num_classes: int) -> Samples:
         keys: from `sample_keys`, shape (n,).
         d: patch dimension, larger than num_classes.
         num_classes: 𝒯, at least 2.
+        everywhere: noise on all d coordinates, those of the signals too (paper 002).
 
     Returns:
         Samples.
@@ -63,11 +64,13 @@ def draw(keys: jax.Array, d: int, num_classes: int) -> Samples:
         >>> s.noise.shape, s.labels.shape, float(abs(s.noise[:, :2]).max())
         ((5, 8), (5,), 0.0)
 
-    Source: 000_00bc3c8244f7a20d.txt, Definition 3.1.
+    Source: 000_00bc3c8244f7a20d.txt, Definition 3.1; 002_e556ebe0d8150778.txt, Definition 2.1.
     """
 
     def one(key: jax.Array) -> Samples:
         label = jax.random.randint(jax.random.fold_in(key, 0), (), 0, num_classes, dtype=jnp.int32)
+        if everywhere:
+            return Samples(jax.random.normal(key, (d,)), label)
         tail = jax.random.normal(key, (d - num_classes,))
         return Samples(jnp.concatenate([jnp.zeros(num_classes), tail]), label)
 

@@ -12,6 +12,8 @@ NAMES = {
     "topk-heatmap": "topk_pruning",
     "topk-boundary": "topk_pruning",
     "topk-protocols": "topk_pruning",
+    "random-pruning-error": "random_pruning",
+    "random-pruning-theory": "random_pruning",
     "pegr-curves": "gradient_regularization",
     "pegr-heatmap": "gradient_regularization",
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,8 +10,8 @@ import xarray as xr
 
 from snljax import plotting, theory
 from snljax.boundary import Interval, interval
-from snljax.figures import Figure
 from snljax.figures.claims import Claim, verdict
+from snljax.figures.datasets import alive, setting
 
 PAPER = "003_42eed53d19772e3c.txt"
 ALGORITHMS = {"pegr": "PEGR", "fgr": "FGR", "none": "standard"}
@@ -20,7 +19,6 @@ ALGORITHMS = {"pegr": "PEGR", "fgr": "FGR", "none": "standard"}
 NOISE = {"sigma_p": [0.1, 0.5, 1.0, 1.5], "sigma_0": [0.01, 0.01, 0.01, 0.001]}
 TRAINED = 0.05  # nats; ln 2 = 0.69 at the start
 REACHES_ONE = 0.99  # test accuracy that counts as tending to 1
-_DIVERGED = 2
 
 
 def _curves(reading: str, seeds: int) -> dict[str, Any]:
@@ -52,12 +50,12 @@ def _page(ds: xr.Dataset, reading: str) -> Any:
         "noise": r"$\max_{j,r,i}\,\langle w_{j,r},\xi_i\rangle$",
         "test_accuracy": "test accuracy",
     }
-    closed = _setting(ds, "close_at")
+    closed = setting(ds, "close_at")
     fig, axes = plt.subplots(4, 3, figsize=(9.4, 10.4), layout="constrained", sharex=True, sharey="row")
     for line, (name, label) in zip(axes, rows.items(), strict=True):
         for ax, (algorithm, title) in zip(line, ALGORITHMS.items(), strict=True):
             # Quartiles: a network that blows up and stays finite would fill a mean with 10¹⁵.
-            low, middle, high = _alive(ds)[name].sel(penalty=algorithm).quantile([0.25, 0.5, 0.75], "seed")
+            low, middle, high = alive(ds)[name].sel(penalty=algorithm).quantile([0.25, 0.5, 0.75], "seed")
             for i, (sigma_p, color) in enumerate(zip(ds.sigma_p.values, plotting.COLORS, strict=False)):
                 ax.plot(ds.step, middle.isel(level=i), color=color, lw=1.4, label=rf"$\sigma_p$ = {sigma_p:g}")
                 ax.fill_between(ds.step, low.isel(level=i), high.isel(level=i), color=color, alpha=0.2, lw=0)
@@ -71,7 +69,7 @@ def _page(ds: xr.Dataset, reading: str) -> Any:
             if name == "train_loss":
                 ax.set_title(title, fontsize=11)
                 ax.legend(fontsize=8)
-    lost = ds.status == _DIVERGED
+    lost = ds.status == plotting.DIVERGED
     told = f"; {int(lost.sum())} of {lost.size} networks diverged and are left out" if lost.any() else ""
     fig.suptitle(
         f"{reading}: median and quartiles of {ds.sizes['seed']} seeds, penalty closed at step {closed}{told}",
@@ -86,8 +84,8 @@ def check_curves(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
 
 def _curve_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
     source = f"{PAPER} Figures 1-4, {reading}"
-    ended = _alive(ds).isel(step=-1)
-    lost = (ds.status == _DIVERGED).mean("seed")
+    ended = alive(ds).isel(step=-1)
+    lost = (ds.status == plotting.DIVERGED).mean("seed")
     claims = []
     for algorithm, title in ALGORITHMS.items():
         losses = ended.train_loss.sel(penalty=algorithm)
@@ -100,7 +98,7 @@ def _curve_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
                 worst,
                 f"training loss < {TRAINED} in every network at the end",
                 f"largest {float(losses.max()):.3g}; {int((losses >= TRAINED).sum())} networks are not below, "
-                f"{int((ds.status.sel(penalty=algorithm) == _DIVERGED).sum())} diverged",
+                f"{int((ds.status.sel(penalty=algorithm) == plotting.DIVERGED).sum())} diverged",
             )
         )
     for i, sigma_p in enumerate(ds.sigma_p.values.tolist()):
@@ -159,7 +157,7 @@ def _curve_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
 
 def _condition_claims(ds: xr.Dataset, source: str) -> list[Claim]:
     """The paper's experiment against the paper's conditions."""
-    n, d, m, mu, eta = (_setting(ds, name) for name in ("n", "d", "m", "mu", "learning_rate"))
+    n, d, m, mu, eta = (setting(ds, name) for name in ("n", "d", "m", "mu", "learning_rate"))
     claims = []
     for sigma_p, sigma_0 in zip(ds.sigma_p.values.tolist(), ds.sigma_0.values.tolist(), strict=True):
         ratios = theory.pegr_condition(d, n, m, mu, sigma_p, sigma_0, eta)
@@ -211,18 +209,18 @@ def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
     ds = datasets["pegr"]
     accuracy = ds.test_accuracy.mean("seed")
     accuracy.attrs["long_name"] = "test accuracy (seeds that stay finite)"
-    diverged = (ds.status == _DIVERGED).mean("seed")
+    diverged = (ds.status == plotting.DIVERGED).mean("seed")
     diverged.attrs["long_name"] = "share of seeds that diverge"
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained")
     sigma_p = np.linspace(float(ds.sigma_p.min()), float(ds.sigma_p.max()), 200)
     for ax, values in ((left, accuracy), (right, diverged)):
         plotting.heatmap(values.fillna(0.0), x="sigma_p", y="penalty_weight", ax=ax, limits=_limits(values))
         ax.set_yscale("log")
-        weight = theory.pegr_weight(sigma_p, _setting(ds, "d"))
+        weight = theory.pegr_weight(sigma_p, setting(ds, "d"))
         ax.plot(sigma_p, weight, color="#D55E00", ls="--", label=r"$\lambda=\sigma_p^{-1}d^{-1/2}$")
         ax.set_ylim(float(ds.penalty_weight.min()), float(ds.penalty_weight.max()))
     left.legend(fontsize=8, loc="upper right")
-    fig.suptitle(f"PEGR, fitted, {ds.sizes['seed']} seeds, closed at step {_setting(ds, 'close_at')}", fontsize=10)
+    fig.suptitle(f"PEGR, fitted, {ds.sizes['seed']} seeds, closed at step {setting(ds, 'close_at')}", fontsize=10)
     return {"pegr-heatmap": fig}
 
 
@@ -232,7 +230,7 @@ def _limits(values: xr.DataArray) -> tuple[float, float]:
 
 def check_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
     ds = datasets["pegr"]
-    finite = ds.status != _DIVERGED
+    finite = ds.status != plotting.DIVERGED
     helps = (ds.test_accuracy >= REACHES_ONE) & finite
     claims = []
     for sigma_p in ds.sigma_p.values.tolist():
@@ -253,7 +251,7 @@ def check_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
         )
     noisy = ds.sigma_p.values[ds.sigma_p.values >= 0.5]
     away = np.abs(
-        np.log(ds.penalty_weight.values)[None, :] - np.log(theory.pegr_weight(noisy, _setting(ds, "d")))[:, None]
+        np.log(ds.penalty_weight.values)[None, :] - np.log(theory.pegr_weight(noisy, setting(ds, "d")))[:, None]
     )
     nearest = ds.penalty_weight.values[away.argmin(1)]
     ours = [float(helps.sel(sigma_p=s, penalty_weight=w).mean()) for s, w in zip(noisy, nearest, strict=True)]
@@ -268,28 +266,3 @@ def check_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
         )
     )
     return claims
-
-
-def _alive(ds: xr.Dataset) -> xr.Dataset:
-    """Networks that stay finite to the end; the others count as diverged, not as part of a mean."""
-    return ds.where(ds.status != _DIVERGED)
-
-
-def _setting(ds: xr.Dataset, name: str) -> Any:
-    return json.loads(ds.attrs["settings"])[name]
-
-
-FIGURES = {
-    "pegr-curves": Figure(
-        "Figures 1 to 4 of paper 003: loss, signal, noise and accuracy under PEGR, FGR and standard training",
-        CURVES_PRESETS,
-        draw_curves,
-        check_curves,
-    ),
-    "pegr-heatmap": Figure(
-        "where PEGR helps and where it diverges: test accuracy over λ and σ_p (ours, paper 003)",
-        HEATMAP_PRESETS,
-        draw_heatmap,
-        check_heatmap,
-    ),
-}

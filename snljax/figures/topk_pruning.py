@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,6 +12,7 @@ from snljax import boundary, plotting, theory
 from snljax.boundary import interval
 from snljax.figures import Figure
 from snljax.figures.claims import Claim, verdict
+from snljax.figures.datasets import setting
 
 PAPER = "000_00bc3c8244f7a20d.txt"
 THRESHOLD = 2.0  # of the test loss, Figure 2
@@ -68,7 +68,7 @@ def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
         loss.attrs["long_name"] = r"test loss $L_\mathcal{D}$ (nats)"
         plotting.heatmap(loss, x="sigma_p", y="K", log=True, status=ds.status, ax=left)
         plotting.threshold_map(loss, x="sigma_p", y="K", threshold=THRESHOLD, status=ds.status, ax=right)
-        d = _setting(ds, "d")
+        d = setting(ds, "d")
         sigma_p = np.linspace(float(ds.sigma_p.min()), float(ds.sigma_p.max()), 400)
         right.plot(sigma_p, theory.topk_upper_boundary(sigma_p), color="#D55E00", label=r"$95\,\sigma_p^{-2}$")
         right.plot(
@@ -78,7 +78,7 @@ def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
         half_cell = 0.5 * float(ds.K[1] - ds.K[0])
         right.set_ylim(float(ds.K.min()) - half_cell, float(ds.K.max()) + half_cell)
         right.legend(loc="center left", fontsize=8)
-        seeds, steps = ds.sizes["seed"], _setting(ds, "steps")
+        seeds, steps = ds.sizes["seed"], setting(ds, "steps")
         left.set_title(f"{reading}: {steps} steps, mean of {seeds} seeds", fontsize=10)
         right.set_title(rf"blue: $L_\mathcal{{D}} < {THRESHOLD:g}$", fontsize=10)
     return {"topk-heatmap": fig}
@@ -93,7 +93,7 @@ def check_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
 
 
 def _heatmap_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
-    steps, d = _setting(ds, "steps"), _setting(ds, "d")
+    steps, d = setting(ds, "steps"), setting(ds, "d")
     full = steps >= PAPER_STEPS
     short = "" if full else f"{steps} of {PAPER_STEPS} steps"
     source = f"{PAPER} A.1, {reading}"
@@ -193,7 +193,7 @@ def _upper_claims(ds: xr.Dataset, source: str, full: bool, short: str = "") -> l
 
 def _regime_claims(ds: xr.Dataset) -> list[Claim]:
     """Theorems 4.2 and 4.3 and Proposition 5.2, without pruning."""
-    n, d, num_classes = (_setting(ds, name) for name in ("n", "d", "num_classes"))
+    n, d, num_classes = (setting(ds, name) for name in ("n", "d", "num_classes"))
     end = ds.isel(step=-1)
     own_gamma = xr.concat([end.gamma.isel({"class": j, "signal_of_class": j}) for j in range(num_classes)], "class")
     signal = own_gamma.max("filter").min("class")
@@ -423,10 +423,6 @@ def check_protocols(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]
             )
         )
     return claims
-
-
-def _setting(ds: xr.Dataset, name: str) -> Any:
-    return json.loads(ds.attrs["settings"])[name]
 
 
 def _join(*parts: str) -> str:

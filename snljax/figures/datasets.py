@@ -1,0 +1,20 @@
+"""What every figure reads from a Dataset."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import xarray as xr
+
+from snljax.plotting import DIVERGED
+
+
+def setting(ds: xr.Dataset, name: str) -> Any:
+    """A setting that no axis moves."""
+    return json.loads(ds.attrs["settings"])[name]
+
+
+def alive(ds: xr.Dataset) -> xr.Dataset:
+    """Networks that stay finite to the end; the others count as diverged, not as part of a mean."""
+    return ds.where(ds.status != DIVERGED)
