@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from snljax.masks import topk
+from snljax.masks import magnitude, random, topk
 
 METHODS = ("top_k", "bisect", "auto")
 INF, NAN = np.inf, np.nan
@@ -146,3 +146,29 @@ def test_unknown_method(one_line):
 
 def test_integers_are_refused(one_line):
     one_line(lambda: topk(jnp.arange(4), 2), "int32", "floating-point")
+
+
+# --- shares -----------------------------------------------------------------------------------------
+
+
+def test_random_masks_are_nested_and_keep_their_share():
+    u = jax.random.uniform(jax.random.key(0), (100, 200))
+    before = jnp.zeros(u.shape, bool)
+    for keep in (0.001, 0.3, 0.9, 1.0):
+        mask = random(u, keep)
+        chex.assert_type(mask, bool)
+        assert bool((mask | ~before).all())
+        assert abs(float(mask.mean()) - keep) < 5 * np.sqrt(keep * (1 - keep) / u.size) + 1e-9
+        before = mask
+    assert bool(before.all())
+    assert not bool(random(u, 0.0).any())
+
+
+def test_magnitude_keeps_the_largest_of_the_whole_array():
+    w = jax.random.normal(jax.random.key(1), (3, 4, 10))
+    traced_share = jax.jit(magnitude)
+    for keep, count in ((1e-6, 1), (0.25, 30), (0.5, 60), (1.0, 120)):
+        mask = np.asarray(traced_share(w, keep))
+        assert mask.sum() == count
+        assert np.abs(w)[mask].min() >= np.abs(w)[~mask].max(initial=0)
+    assert traced_share._cache_size() == 1

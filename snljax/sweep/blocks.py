@@ -95,7 +95,7 @@ def choose(
     discarded: list[Program] = []
     for factor in (2.0, 0.5):
         climbed = False
-        while shape(candidate := int(width * factor)) != shape(width) and candidate >= 1:
+        while (candidate := int(width * factor)) >= 1 and shape(candidate) != shape(width):
             wanted = shape(candidate)
             blocks = -(-points // wanted.points) * -(-seeds // wanted.seeds)
             if (factor > 1 and blocks < _BLOCKS_A_DEVICE * len(devices)) or time.perf_counter() > until:
