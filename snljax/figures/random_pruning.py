@@ -66,7 +66,7 @@ def _error_page(ds: xr.Dataset, training: xr.Dataset, reading: str) -> Any:
     axes[0].set_ylim(-0.02, 0.62)
     axes[0].legend(fontsize=7.5, loc="upper left", ncols=2)
     pairs = [(s, k) for s in training.sigma_0.values for k in training.keep_fraction.values]
-    for (sigma_0, keep), color in zip(pairs, ("#0072B2", "#56B4E9", "#D55E00", "#E69F00"), strict=True):
+    for (sigma_0, keep), color in zip(pairs, ("#0072B2", "#56B4E9", "#D55E00", "#E69F00"), strict=False):
         error = 1 - training.test_accuracy.sel(sigma_0=sigma_0, keep_fraction=keep)
         label = rf"{1 - keep:.0%} pruned, $\sigma_0$ = {sigma_0:g}"
         _error_band(axes[2], error, color, "-" if keep == 1 else "--", label)
@@ -233,7 +233,7 @@ def draw_theory(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
         ls="--",
         label="(1 − 1/K) · P(no filter keeps its signal)",
     )
-    collapse = _collapse(1 - ds.test_accuracy, _guessing(ds))
+    collapse = _collapse(_by_log(1 - ds.test_accuracy), _guessing(ds))
     left.plot(collapse, _guessing(ds) / 2, "*", color="#D55E00", ms=12, label=f"measured collapse, p = {collapse:.2g}")
     right.axhline(np.log(classes), color="0.35", ls="--", lw=1, label="log K (guessing)")
     for ax in (left, right):
@@ -266,7 +266,7 @@ def check_theory(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
     for m in ds.m.values.tolist():
         claims += _regime_claims(ds.sel(m=m), m, source)
     if ds.sizes["m"] > 1:
-        exponent = boundary.bootstrap(1 - ds.test_accuracy, lambda e: _collapse_exponent(e, _guessing(ds)))
+        exponent = boundary.bootstrap(_by_log(1 - ds.test_accuracy), lambda e: _collapse_exponent(e, _guessing(ds)))
         claims.append(
             Claim(
                 "the kept fraction at which the network collapses falls as 1/m",
@@ -294,12 +294,11 @@ def _regime_claims(ds: xr.Dataset, m: int, source: str) -> list[Claim]:
             for s in ds.seed.values
         ]
     )
-    measured = boundary.bootstrap(error, lambda e: _collapse(e, _guessing(ds)))
+    measured = boundary.bootstrap(_by_log(error), lambda e: _collapse(e, _guessing(ds)))
     ours = 1 - 0.5 ** (1 / (classes * m))
     few = error.sel(keep_fraction=kept[kept <= 0.02])
-    residual = interval(
-        (few - _guessing(ds) * theory.signal_loss_probability(few.keep_fraction, classes * m)).mean("keep_fraction")
-    )
+    lost = theory.signal_loss_probability(few.keep_fraction, classes * m)
+    residual = interval((few - _guessing(ds) * few.keep_fraction.copy(data=lost)).mean("keep_fraction"))
     ratios = theory.random_pruning_condition(
         d, setting(ds, "n"), m, classes, *(setting(ds, v) for v in ("mu", "sigma_p", "sigma_0", "learning_rate"))
     )
@@ -374,19 +373,22 @@ def _guessing(ds: xr.Dataset) -> float:
     return 1 - 1 / setting(ds, "num_classes")
 
 
+def _by_log(error: xr.DataArray) -> xr.DataArray:
+    """Over log p, ascending, which is where crossings are interpolated."""
+    return error.assign_coords(keep_fraction=np.log(error.keep_fraction)).sortby("keep_fraction")
+
+
 def _collapse(error: xr.DataArray, guessing: float) -> float:
-    """Kept fraction where the mean test error crosses half of guessing, between cells in log p.
+    """Kept fraction where the mean test error, from `_by_log`, crosses half of guessing.
 
     A single seed's error is near 0 or near guessing, by chance at any p: only a mean has a crossing.
     """
-    mean = error.mean("seed")
-    mean = mean.assign_coords(keep_fraction=np.log(mean.keep_fraction)).sortby("keep_fraction")
-    return float(np.exp(boundary.extract(mean, "keep_fraction", guessing / 2, side="lower")))
+    return float(np.exp(boundary.extract(error.mean("seed"), "keep_fraction", guessing / 2, side="lower")))
 
 
 def _collapse_exponent(error: xr.DataArray, guessing: float) -> float:
     """Slope of log p at the collapse over log m."""
-    at = [_collapse(error.sel(m=m), guessing) for m in error.m.values]
+    at = np.exp(boundary.extract(error.mean("seed"), "keep_fraction", guessing / 2, side="lower"))
     return float(np.polyfit(np.log(error.m), np.log(at), 1)[0])
 
 
