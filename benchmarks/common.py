@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import pathlib
@@ -27,6 +28,14 @@ class Round(NamedTuple):
     program: Any
     fixed: dict[str, Any]
     blocks: dict[str, Any]
+
+
+class Contender(NamedTuple):
+    """train(steps) trains ``networks`` networks from the start and returns when they are done."""
+
+    train: Callable[[int], Any]
+    networks: int
+    loss: Callable[[Any], np.ndarray] | None = None  # of what train returns -> (networks,)
 
 
 def one_round(grid: Any, block: Block, devices: tuple[Any, ...]) -> Round:
@@ -77,6 +86,27 @@ def steps_for(train: Callable[[int], Any], seconds: float, multiple: int = 10) -
         if elapsed > seconds / 3:
             return max(multiple, round(steps * seconds / elapsed / multiple) * multiple)
         steps *= 4
+
+
+def rates(
+    contenders: dict[str, Contender], seconds: float, rounds: int, patience: float
+) -> tuple[dict[str, np.ndarray], float]:
+    """Network-steps per second, one for each turn, and the share of the cores that others held."""
+    steps = {name: steps_for(c.train, seconds) for name, c in contenders.items()}
+    turns = {name: functools.partial(c.train, steps[name]) for name, c in contenders.items()}
+    took, others = interleaved(turns, rounds, patience)
+    return {name: c.networks * steps[name] / took[name] for name, c in contenders.items()}, others
+
+
+def fastest(name: str, variants: dict[str, Contender], seconds: float) -> tuple[str, Contender]:
+    """What the fastest of the variants is called, and itself; each is printed."""
+    turns, others = rates(variants, seconds, 3, patience=60 * seconds)
+    found = {v: float(np.median(r)) for v, r in turns.items()}
+    best = max(found, key=found.get)
+    print(f"  {name}\n    " + "; ".join(f"{v}: {r:,.0f}" for v, r in found.items()) + f"  -> {best}", flush=True)
+    if others > QUIET:  # PyTorch's threads spin while they wait, and lose most where cores are shared
+        print(f"    (chosen while others held {100 * others:.0f} % of the cores)")
+    return best, variants[best]
 
 
 def spread(values: np.ndarray) -> dict[str, float]:

@@ -12,14 +12,14 @@ from __future__ import annotations
 import argparse
 import functools
 import os
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import common
 import jax
 import jax.numpy as jnp
 import numpy as np
 import peers
+from common import Contender, fastest, rates
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -37,14 +37,6 @@ CHECK_STEPS, TOLERANCE = 30, 1e-3
 SPAN, DENSE, FREE, PEAK = "snljax span", "snljax dense", "snljax span, no pruning", "matrix product alone"
 EAGER, LOOP = "PyTorch eager loop", "JAX jitted loop"
 FUNC, COMPILED = "torch.func.vmap", "torch.func.vmap + torch.compile"
-
-
-class Contender(NamedTuple):
-    """train(steps) trains ``networks`` networks from the start and returns when they are done."""
-
-    train: Callable[[int], Any]
-    networks: int
-    loss: Callable[[Any], np.ndarray] | None = None  # of what train returns -> (networks,)
 
 
 def cells(count: int) -> dict[str, list[Any]]:
@@ -135,27 +127,6 @@ def check(count: int, devices: tuple[Any, ...], names: list[str]) -> dict[str, f
             off = np.max(np.abs(other.loss(other.train(CHECK_STEPS)) / wanted - 1))
             worst[name] = max(worst.get(name, 0.0), float(off))
     return worst
-
-
-def rates(
-    contenders: dict[str, Contender], seconds: float, rounds: int, patience: float
-) -> tuple[dict[str, np.ndarray], float]:
-    """Network-steps per second, one for each turn, and the share of the cores that others held."""
-    steps = {name: common.steps_for(c.train, seconds) for name, c in contenders.items()}
-    turns = {name: functools.partial(c.train, steps[name]) for name, c in contenders.items()}
-    took, others = common.interleaved(turns, rounds, patience)
-    return {name: c.networks * steps[name] / took[name] for name, c in contenders.items()}, others
-
-
-def fastest(name: str, variants: dict[str, Contender], seconds: float) -> tuple[str, Contender]:
-    """What the fastest of the variants is called, and itself; each is printed."""
-    turns, others = rates(variants, seconds, 3, patience=60 * seconds)
-    found = {v: float(np.median(r)) for v, r in turns.items()}
-    best = max(found, key=found.get)
-    print(f"  {name}\n    " + "; ".join(f"{v}: {r:,.0f}" for v, r in found.items()) + f"  -> {best}", flush=True)
-    if others > common.QUIET:  # PyTorch's threads spin while they wait, and lose most where cores are shared
-        print(f"    (chosen while others held {100 * others:.0f} % of the cores)")
-    return best, variants[best]
 
 
 def contend(points: list[int], names: list[str], devices: tuple[Any, ...], seconds: float) -> tuple[dict, dict]:

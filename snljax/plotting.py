@@ -126,20 +126,32 @@ def curves(values: xr.DataArray, *, x: str, hue: str | None = None, ax: Axes | N
 
     Returns:
         The Axes.
+
+    Example:
+        >>> import xarray as xr
+        >>> loss = xr.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("mask", "step"),
+        ...                     coords={"mask": ["random", "magnitude"], "step": [0, 10]}, name="test_loss")
+        >>> [line.get_label() for line in curves(loss, x="step", hue="mask").lines]
+        ['random', 'magnitude']
     """
     ax = ax if ax is not None else plt.subplots(figsize=(4.2, 3.2), layout="constrained")[1]
     rows = [values] if hue is None else [values.isel({hue: i}) for i in range(values.sizes[hue])]
     for row, color in zip(rows, np.resize(COLORS, len(rows)), strict=True):
-        name = None if hue is None else f"{label_of(values, hue)} = {row[hue].item():g}"
+        name = None if hue is None else _legend(label_of(values, hue), row[hue].item())
         over_seeds = row.transpose(x, "seed").values if "seed" in row.dims else row.values[:, None]
         bands = [interval(v) for v in over_seeds]
-        ax.plot(row[x], [b.mean for b in bands], label=name, **{"color": color, **style})
+        ax.plot(row[x], [b.mean for b in bands], **{"color": color, "label": name, **style})
         ax.fill_between(row[x], [b.low for b in bands], [b.high for b in bands], color=color, alpha=0.2, lw=0)
     ax.set_xlabel(label_of(values, x))
     ax.set_ylabel(label_of(values))
     if hue is not None:
         ax.legend(fontsize=8)
     return ax
+
+
+def _legend(name: str, value: Any) -> str:
+    """A kind speaks for itself, a number needs its name."""
+    return value if isinstance(value, str) else f"{name} = {value:g}"
 
 
 def _oriented(values: xr.DataArray, x: str, y: str) -> xr.DataArray:
