@@ -10,6 +10,7 @@ import xarray as xr
 
 from snljax import plotting, theory
 from snljax.boundary import Interval, interval
+from snljax.figures import Figure
 from snljax.figures.claims import Claim, verdict
 from snljax.figures.datasets import alive, setting
 
@@ -266,3 +267,19 @@ def check_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
         )
     )
     return claims
+
+
+FIGURES = {
+    "pegr-curves": Figure(
+        "Figures 1 to 4 of paper 003: loss, signal, noise and accuracy under PEGR, FGR and standard training",
+        CURVES_PRESETS,
+        draw_curves,
+        check_curves,
+    ),
+    "pegr-heatmap": Figure(
+        "where PEGR helps and where it diverges: test accuracy over λ and σ_p (ours, paper 003)",
+        HEATMAP_PRESETS,
+        draw_heatmap,
+        check_heatmap,
+    ),
+}
