@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax import lax
 
 
 def cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:
@@ -50,6 +51,91 @@ def logistic(margin: jax.Array) -> jax.Array:
     Source: 003_42eed53d19772e3c.txt, Section 2.
     """
     return jax.nn.softplus(-margin)
+
+
+def similarities(anchors: jax.Array, others: jax.Array, similarity: Literal["dot", "cosine"] = "dot") -> jax.Array:
+    r"""Similarity of each anchor with each of the others; no gradient flows into these.
+
+    .. math:: S_{nk} = \langle f_n, \mathrm{StopGrad}(g_k) \rangle
+
+    Args:
+        anchors: f, shape (n, m).
+        others: g, shape (k, m).
+        similarity: inner product, or cosine (of a zero vector: 0).
+
+    Returns:
+        S, shape (n, k).
+
+    Raises:
+        ValueError: if the similarity is unknown.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> similarities(jnp.array([[3.0, 4.0]]), jnp.array([[2.0, 0.0]]), "cosine").tolist()
+        [[0.6000000238418579]]
+
+    Source: 004_4649f4726ba76075.txt, eq. 2.
+    """
+    if similarity not in ("dot", "cosine"):
+        raise ValueError(f"similarity: {similarity!r} is not known; allowed: 'dot', 'cosine'")
+    if similarity == "cosine":
+        anchors, others = _unit(anchors), _unit(others)
+    return anchors @ lax.stop_gradient(others).T
+
+
+def info_nce(
+    anchors: jax.Array,
+    positives: jax.Array,
+    negatives: jax.Array | None = None,
+    temperature: float | jax.Array = 1.0,
+    similarity: Literal["dot", "cosine"] = "dot",
+) -> jax.Array:
+    r"""InfoNCE, with a stop-gradient on positives and negatives.
+
+    .. math:: \ell_n = -\log \frac{e^{S(f_n, g_n)/\tau}}{\sum_{g \in \{g_n\} \cup \mathfrak N} e^{S(f_n, g)/\tau}}
+
+    Args:
+        anchors: f, shape (n, m).
+        positives: g, shape (n, m): row n belongs to anchor n.
+        negatives: 𝔑, shape (k, m), for all anchors alike; None: the positives of the other anchors.
+        temperature: τ > 0; may be traced.
+        similarity: ``"dot"`` as in the paper, or ``"cosine"``.
+
+    Returns:
+        The loss of each anchor in nats, shape (n,).
+
+    Raises:
+        ValueError: if shapes do not fit, there is no negative, or a Python τ is not positive.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> round(float(info_nce(jnp.zeros((4, 2)), jnp.ones((4, 2)))[0]), 4)  # four equal candidates: log 4
+        1.3863
+
+    Source: 004_4649f4726ba76075.txt, eq. 1 and 2.
+    """
+    if anchors.ndim != 2 or anchors.shape != positives.shape:
+        raise ValueError(f"positives: shape {positives.shape} with anchors {anchors.shape}; allowed: the same (n, m)")
+    if negatives is not None and (negatives.ndim != 2 or negatives.shape[1:] != anchors.shape[1:]):
+        raise ValueError(f"negatives: shape {negatives.shape}; allowed: (k, {anchors.shape[1]})")
+    if (len(anchors) if negatives is None else len(negatives) + 1) < 2:
+        raise ValueError("negatives: there are none; allowed: two or more pairs, or at least one negative")
+    if isinstance(temperature, (int, float)) and not temperature > 0:
+        raise ValueError(f"temperature: {temperature} is not allowed; allowed: (0, inf)")
+    if negatives is None:
+        logits = similarities(anchors, positives, similarity) / temperature
+        own = jnp.diagonal(logits)
+    else:
+        own = jax.vmap(lambda a, p: similarities(a[None], p[None], similarity)[0, 0])(anchors, positives) / temperature
+        logits = jnp.concatenate([own[:, None], similarities(anchors, negatives, similarity) / temperature], axis=1)
+    return jax.nn.logsumexp(logits, axis=1) - own
+
+
+def _unit(rows: jax.Array) -> jax.Array:
+    """Rows of length 1; zero rows, and their gradients, stay zero."""
+    squared = jnp.sum(rows**2, axis=-1, keepdims=True)
+    is_zero = squared == 0
+    return jnp.where(is_zero, 0.0, rows / jnp.sqrt(jnp.where(is_zero, 1.0, squared)))
 
 
 def per_example_gradient_penalty(loss: Callable[..., jax.Array], params: Any, *examples: Any) -> jax.Array:

@@ -426,11 +426,13 @@ def over_pruning_keep(num_classes: ArrayLike, m: ArrayLike, d: ArrayLike) -> NDA
 
 
 def signal_loss_probability(keep_fraction: ArrayLike, filters: ArrayLike) -> NDArray:
-    r"""Probability that none of so many filters keeps the coordinate of its signal.
+    r"""Probability that none of so many filters can learn its signal.
 
-    .. math:: P(\mathcal S_\mathrm{signal} = \emptyset) = (1 - p)^{\text{filters}}
+    .. math:: \bigl(1 - \tfrac p2\bigr)^{\text{filters}}
 
-    With m filters it is one class that loses its signal, with K m all classes do.
+    A filter learns the signal if its mask keeps the signal's coordinate and its initial weight there is
+    positive: ReLU^q passes nothing on to the others. With m filters it is one class that loses its
+    signal, with K m all classes do.
 
     Args:
         keep_fraction: p, 0 to 1.
@@ -441,11 +443,11 @@ def signal_loss_probability(keep_fraction: ArrayLike, filters: ArrayLike) -> NDA
 
     Example:
         >>> round(float(signal_loss_probability(0.01, 100)), 3)
-        0.366
+        0.606
 
-    Source: 002_e556ebe0d8150778.txt, Section 2.1 (Bernoulli masks; written out by us).
+    Source: 002_e556ebe0d8150778.txt, Section 2.1 (masks and initial weights; the formula is ours).
     """
-    return (1 - np.asarray(keep_fraction, float)) ** np.asarray(filters)
+    return (1 - np.asarray(keep_fraction, float) / 2) ** np.asarray(filters)
 
 
 def pruned_noise_scale(sigma_0: ArrayLike, sigma_p: ArrayLike, keep_fraction: ArrayLike, d: ArrayLike) -> NDArray:
@@ -468,3 +470,46 @@ def pruned_noise_scale(sigma_0: ArrayLike, sigma_p: ArrayLike, keep_fraction: Ar
     Source: 002_e556ebe0d8150778.txt, Lemma 3.2 and Theorem D.1, part 4.
     """
     return np.asarray(sigma_0) * np.asarray(sigma_p) * np.sqrt(np.asarray(keep_fraction) * np.asarray(d))
+
+
+def lucky_neurons_bound(m: ArrayLike, d: ArrayLike, epsilon_ratio: ArrayLike, gamma: float = 0.01) -> NDArray:
+    r"""How many lucky neurons a feature has at initialisation, at least (its Ω with constant 1).
+
+    .. math:: \Xi_1 = m \, d^{-(\epsilon_\mathrm{max}/\epsilon_\mathrm{min})^2 (1 + \gamma)}
+
+    Args:
+        m: neurons.
+        d: features.
+        epsilon_ratio: ε_min / ε_max, in (0, 1].
+        gamma: the small constant of Definition B.1.
+
+    Returns:
+        The number.
+
+    Example:
+        >>> round(float(lucky_neurons_bound(100, 10, 1.0)), 2)
+        9.77
+
+    Source: 004_4649f4726ba76075.txt, Lemma B.2 (c), eq. 31 and 32.
+    """
+    return np.asarray(m) * np.asarray(d, float) ** (-(1 + gamma) / np.asarray(epsilon_ratio, float) ** 2)
+
+
+def ordinary_neurons_bound(m: ArrayLike, d: ArrayLike, epsilon_ratio: ArrayLike, gamma: float = 0.01) -> NDArray:
+    r"""How many ordinary neurons a feature has at initialisation, at most (its O with constant 1).
+
+    .. math:: \Xi_2 = m \, d^{-(\epsilon_\mathrm{min}/\epsilon_\mathrm{max})^2 (1 - \gamma)}
+
+    Args:
+        m, d, epsilon_ratio, gamma: as for `lucky_neurons_bound`.
+
+    Returns:
+        The number.
+
+    Example:
+        >>> round(float(ordinary_neurons_bound(100, 10, 1.0)), 2)
+        10.23
+
+    Source: 004_4649f4726ba76075.txt, Lemma B.2 (c), eq. 31 and 32.
+    """
+    return np.asarray(m) * np.asarray(d, float) ** (-(1 - gamma) * np.asarray(epsilon_ratio, float) ** 2)

@@ -209,13 +209,14 @@ HEATMAP_PRESETS = {
 def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
     ds = datasets["pegr"]
     accuracy = ds.test_accuracy.mean("seed")
-    accuracy.attrs["long_name"] = "test accuracy (seeds that stay finite)"
+    accuracy.attrs["long_name"] = "test accuracy (grey: every seed diverges)"
     diverged = (ds.status == plotting.DIVERGED).mean("seed")
     diverged.attrs["long_name"] = "share of seeds that diverge"
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained")
     sigma_p = np.linspace(float(ds.sigma_p.min()), float(ds.sigma_p.max()), 200)
     for ax, values in ((left, accuracy), (right, diverged)):
-        plotting.heatmap(values.fillna(0.0), x="sigma_p", y="penalty_weight", ax=ax, limits=_limits(values))
+        plotting.heatmap(values, x="sigma_p", y="penalty_weight", ax=ax, limits=_limits(values))
+        ax.set_facecolor("0.6")
         ax.set_yscale("log")
         weight = theory.pegr_weight(sigma_p, setting(ds, "d"))
         ax.plot(sigma_p, weight, color="#D55E00", ls="--", label=r"$\lambda=\sigma_p^{-1}d^{-1/2}$")
