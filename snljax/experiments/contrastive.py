@@ -111,7 +111,7 @@ class Metrics(NamedTuple):
     share of zero embeddings. regression_mse(_minority): of the linear probe, mean over all (minority)
     latents. lucky_neurons, mixed_neurons: neurons with one, and with several features of |cos| ≥ aligned.
     participation: how many features a neuron mixes, mean. feature_share: ‖M Mᵀ w‖² / ‖w‖², mean;
-    norm: of the neurons, mean. cosines: of each neuron with each feature. initially_*: sizes of the
+    norms: ‖w_i‖. cosines: of each neuron with each feature. initially_*: sizes of the
     sets of Definition B.1 for the first minority feature, at initialisation.
     """
 
@@ -128,7 +128,7 @@ class Metrics(NamedTuple):
     mixed_neurons: jax.Array
     participation: jax.Array
     feature_share: jax.Array
-    norm: jax.Array
+    norms: jax.Array
     cosines: jax.Array
     initially_lucky: jax.Array
     initially_ordinary: jax.Array
@@ -200,7 +200,7 @@ def measure(config: Config, draw: Draw, state: State) -> Metrics:
         mixed_neurons=jnp.sum(strong > 1),
         participation=jnp.mean(specialization.participation(components)),
         feature_share=jnp.mean(jnp.sum(components**2, axis=1) / norms),
-        norm=jnp.mean(jnp.sqrt(norms)),
+        norms=jnp.sqrt(norms),
         cosines=cosines,
         initially_lucky=jnp.sum(specialization.lucky_neurons(start, config.epsilon_min)[:, first]),
         initially_ordinary=jnp.sum(specialization.ordinary_neurons(start, config.epsilon_min)[:, first]),
@@ -309,5 +309,5 @@ EXPERIMENT = Experiment(
         # log log d / d of Assumption 3.2 and the bias of Theorem C.1 and eq. 285; the rest is unpublished.
         "printed": Config(active=0.0875, bias=1.0, bias_rule="raised", scaled_attention=False, mask_gradient="literal"),
     },
-    dims={"cosines": ("neuron", "feature")},
+    dims={"cosines": ("neuron", "feature"), "norms": ("neuron",)},
 )

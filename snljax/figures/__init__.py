@@ -16,6 +16,12 @@ NAMES = {
     "random-pruning-theory": "random_pruning",
     "pegr-curves": "gradient_regularization",
     "pegr-heatmap": "gradient_regularization",
+    "contrastive-alignment": "contrastive",
+    "contrastive-similarity": "contrastive",
+    "contrastive-regression": "contrastive",
+    "contrastive-neurons": "contrastive",
+    "contrastive-stages": "contrastive",
+    "contrastive-pruning": "contrastive",
 }
 
 
