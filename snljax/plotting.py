@@ -140,8 +140,9 @@ def curves(values: xr.DataArray, *, x: str, hue: str | None = None, ax: Axes | N
         name = None if hue is None else _legend(label_of(values, hue), row[hue].item())
         over_seeds = row.transpose(x, "seed").values if "seed" in row.dims else row.values[:, None]
         bands = [interval(v) for v in over_seeds]
-        ax.plot(row[x], [b.mean for b in bands], **{"color": color, "label": name, **style})
-        ax.fill_between(row[x], [b.low for b in bands], [b.high for b in bands], color=color, alpha=0.2, lw=0)
+        (line,) = ax.plot(row[x], [b.mean for b in bands], **{"color": color, "label": name, **style})
+        low, high = [b.low for b in bands], [b.high for b in bands]
+        ax.fill_between(row[x], low, high, color=line.get_color(), alpha=0.2, lw=0)
     ax.set_xlabel(label_of(values, x))
     ax.set_ylabel(label_of(values))
     if hue is not None:

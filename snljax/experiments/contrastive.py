@@ -9,7 +9,7 @@ is the j-th unit vector: Gaussian noise and Gaussian weights look the same in ev
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import functools
 from typing import NamedTuple
 
 import jax
@@ -251,26 +251,44 @@ def _frequency(config: Config, epsilon_min: float | jax.Array) -> jax.Array:
 def _embeddings(
     config: Config, params: Params, bias: jax.Array, pairs: sparse_coding.Pairs, frequency: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Of both views of each pair, shape (n, m) each."""
-    scale = config.d1**-0.5 if config.scaled_attention else 1.0
+    """Of both views of each pair, shape (n, m) each; gradients flow through the first one only."""
     if params.attention is not None:
         x = sparse_coding.tokens(pairs, frequency, config.sigma_p, config.show)
-        embedded = _over_views(lambda x: attention_encoder.embed(params.neurons, bias, x, scale, params.attention))(x)
-        return embedded[:, 0], embedded[:, 1]
-    # With identities, tokens never need to be added up: signal and noise enter by their inner products. All
-    # points of a sweep share the noise, so that its products fold into one large one.
-    z, noise, sigma = sparse_coding.token_latents(pairs, frequency, config.show), pairs.noise, config.sigma_p
-    mixed = jnp.einsum("nvrj,nvlj->nvrl", z, noise[..., : config.d])
-    scores = jnp.einsum("nvrj,nvlj->nvrl", z, z) + sigma * (mixed + jnp.swapaxes(mixed, -1, -2))
-    scores = scores + sigma**2 * jnp.einsum("nvri,nvli->nvrl", noise, noise)
-    responses = z @ params.neurons[:, : config.d].T + sigma * (noise @ params.neurons.T)
-    attention = jax.nn.softmax(scale * scores, axis=-1)
-    embedded = _over_views(lambda p, r: attention_encoder.embed_responses(p, r, bias))(attention, responses)
-    return embedded[:, 0], embedded[:, 1]
+
+        def embed(params: Params, view: int) -> jax.Array:
+            one = functools.partial(_generic, config, params, bias)
+            return jax.vmap(one)(x[:, view])
+    else:
+        z = sparse_coding.token_latents(pairs, frequency, config.show)
+
+        def embed(params: Params, view: int) -> jax.Array:
+            return _from_inner_products(config, params.neurons, bias, z[:, view], pairs.noise[:, view])
+
+    return embed(params, 0), embed(lax.stop_gradient(params), 1)
 
 
-def _over_views(one: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    return jax.vmap(jax.vmap(one))
+def _generic(config: Config, params: Params, bias: jax.Array, x: jax.Array) -> jax.Array:
+    return attention_encoder.embed(params.neurons, bias, x, _scale(config), params.attention)
+
+
+def _from_inner_products(
+    config: Config, neurons: jax.Array, bias: jax.Array, z: jax.Array, noise: jax.Array
+) -> jax.Array:
+    """With identities, tokens never need to be added up: signal and noise enter by their inner products.
+
+    All points of a sweep share the noise, so that its products fold into one large one.
+    """
+    sigma = config.sigma_p
+    mixed = jnp.einsum("nrj,nlj->nrl", z, noise[..., : config.d])
+    scores = jnp.einsum("nrj,nlj->nrl", z, z) + sigma * (mixed + jnp.swapaxes(mixed, -1, -2))
+    scores = scores + sigma**2 * jnp.einsum("nri,nli->nrl", noise, noise)
+    responses = z @ neurons[:, : config.d].T + sigma * (noise @ neurons.T)
+    attention = jax.nn.softmax(_scale(config) * scores, axis=-1)
+    return jax.vmap(lambda p, r: attention_encoder.embed_responses(p, r, bias))(attention, responses)
+
+
+def _scale(config: Config) -> float:
+    return config.d1**-0.5 if config.scaled_attention else 1.0
 
 
 def _on_fixed_pairs(config: Config, state: State) -> tuple[jax.Array, jax.Array, jax.Array]:

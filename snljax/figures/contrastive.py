@@ -32,8 +32,8 @@ ALIGNMENT: dict[str, Any] = {"sigma_p": [0.01, 0.03, 0.05], **FEW}
 SIMILARITY: dict[str, Any] = {"sigma_p": [0.05, 0.075, 0.1], "n_probe": 64}
 REGRESSION: dict[str, Any] = {"sigma_p": [0.03, 0.05, 0.075]}
 TRENDS = {  # metric -> what it is, sign of the paper's trend, its figure
-    "aligned_neurons": ("neurons with |cos| ≥ 0.3 on the minority feature", 1, "Figure 2"),
-    "max_alignment": ("largest |cos| with the minority feature", 1, "Figure 3"),
+    "aligned_neurons": ("neurons with |cos| ≥ 0.3, minority", 1, "Figure 2"),
+    "max_alignment": ("largest |cos|, minority", 1, "Figure 3"),
     "pair_cosine": ("mean cosine of positive test pairs", 1, "Figure 4"),
     "regression_mse": ("test MSE of the linear probe", -1, "Figure 5"),
 }
@@ -123,7 +123,8 @@ def draw_neurons(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
     first = ds.isel(seed=0)
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 5.2), layout="constrained", width_ratios=(1.1, 1))
     squares = (first.cosines**2).assign_attrs(long_name=r"$\cos^2(w_i, M_j)$")
-    squares["feature"].attrs["long_name"] = "feature (the last four are minority features)"
+    feature = f"feature (the last {setting(ds, 'num_minority')} are minority features)"
+    squares = squares.assign_coords(feature=("feature", np.arange(ds.sizes["feature"]), {"long_name": feature}))
     plotting.heatmap(squares, x="feature", y="neuron", ax=left)
     left.invert_yaxis()
     left.axvline(ds.sizes["feature"] - setting(ds, "num_minority") - 0.5, color="white", lw=1.5)
@@ -134,6 +135,7 @@ def draw_neurons(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
         right.hist(ds[name].values, bins=bins, color=color, alpha=0.6, label=f"{label}, |cos| ≥ 0.3")
     right.set_xlabel(f"neurons of {ds.sizes['neuron']}")
     right.set_ylabel("seeds")
+    right.set_ylim(top=1.25 * right.get_ylim()[1])
     right.legend(fontsize=8)
     return {"contrastive-neurons": fig}
 

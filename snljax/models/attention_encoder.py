@@ -125,5 +125,5 @@ def embed_responses(attention: jax.Array, responses: jax.Array, bias: jax.Array)
 
     Source: 004_4649f4726ba76075.txt, eq. 4.
     """
-    mixed = jnp.sum(attention[:, :, None] * responses[None, :, :], axis=1)
+    mixed = attention @ responses
     return jnp.sum(brelu(mixed, jnp.broadcast_to(bias[None, :], mixed.shape)), axis=0)
