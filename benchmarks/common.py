@@ -48,6 +48,21 @@ def one_round(grid: Any, block: Block, devices: tuple[Any, ...]) -> Round:
     return Round(program, trainer.fixed(works[0].config), trainer.start(program, works))
 
 
+def snljax_contender(grid: Any, points: int, devices: tuple[Any, ...]) -> tuple[Contender, Any]:
+    """snljax's compiled program for a block of that many points on each device, and its draw of data and weights."""
+    program, fixed, blocks = one_round(grid, Block(1, points), devices)
+
+    def train(steps: int) -> Any:
+        bounds = {"start": np.int32(0), "stop": np.int32(steps)}
+        return jax.block_until_ready(program.advance(fixed | bounds, blocks)[0])
+
+    def loss(state: Any) -> np.ndarray:
+        return np.asarray(program.measure(fixed, blocks | {"state": state}).train_loss).reshape(-1)
+
+    draw = jax.tree.map(lambda a: np.asarray(a)[0, 0], blocks["draw"])
+    return Contender(train, points * len(devices), loss), draw
+
+
 def interleaved(
     contenders: Mapping[str, Callable[[], Any]], rounds: int, patience: float = 20.0
 ) -> tuple[dict[str, np.ndarray], float]:

@@ -25,7 +25,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import snljax as snl
 from snljax.sweep import devices as local_devices
-from snljax.sweep.layout import Block
 
 SETTING = {
     "n": 200, "num_classes": 10, "d": 200, "m": 20, "mu": 1.0, "learning_rate": 0.05, "sigma_0": 0.01, "prune_every": 10
@@ -46,20 +45,10 @@ def cells(count: int) -> dict[str, list[Any]]:
 
 
 def snljax(count: int, devices: tuple[Any, ...], **settings: Any) -> tuple[Contender, Any]:
-    """snljax's compiled program for a block of that many points on each device, and its draw of data and weights."""
+    """snljax on the first networks of the benchmark, and its draw of data and weights."""
     networks = count * len(devices)
     grid = snl.Grid("topk_pruning", snl.zip(**cells(networks)), steps=1, n_test=8, **(SETTING | settings))
-    program, fixed, blocks = common.one_round(grid, Block(1, count), devices)
-
-    def train(steps: int) -> Any:
-        bounds = {"start": np.int32(0), "stop": np.int32(steps)}
-        return jax.block_until_ready(program.advance(fixed | bounds, blocks)[0])
-
-    def loss(state: Any) -> np.ndarray:
-        return np.asarray(program.measure(fixed, blocks | {"state": state}).train_loss).reshape(-1)
-
-    draw = jax.tree.map(lambda a: np.asarray(a)[0, 0], blocks["draw"])
-    return Contender(train, networks, loss), draw
+    return common.snljax_contender(grid, count, devices)
 
 
 def peer(name: str, count: int, device: Any, draw: Any, prune_every: int | None, threads: int) -> Contender:

@@ -22,7 +22,6 @@ from common import Contender
 
 import snljax as snl
 from snljax.sweep import devices as local_devices
-from snljax.sweep.layout import Block
 
 try:
     import torch
@@ -42,21 +41,11 @@ def sigma_p(count: int) -> np.ndarray:
 
 
 def snljax(count: int, devices: tuple[Any, ...], **settings: Any) -> tuple[Contender, Any]:
-    """snljax's compiled program for a block of that many points on each device, and its draw of data and weights."""
+    """snljax on the first networks of the benchmark, and its draw of data and weights."""
     networks = count * len(devices)
     fixed_settings = SETTING | {"close_at": 10**9, "steps": 10**9, "n_test": 8} | settings
     grid = snl.Grid("gradient_regularization", sigma_p=sigma_p(networks).tolist(), **fixed_settings)
-    program, fixed, blocks = common.one_round(grid, Block(1, count), devices)
-
-    def train(steps: int) -> Any:
-        bounds = {"start": np.int32(0), "stop": np.int32(steps)}
-        return jax.block_until_ready(program.advance(fixed | bounds, blocks)[0])
-
-    def loss(state: Any) -> np.ndarray:
-        return np.asarray(program.measure(fixed, blocks | {"state": state}).train_loss).reshape(-1)
-
-    draw = jax.tree.map(lambda a: np.asarray(a)[0, 0], blocks["draw"])
-    return Contender(train, networks, loss), draw
+    return common.snljax_contender(grid, count, devices)
 
 
 class Pytorch:

@@ -71,8 +71,8 @@ def similarities(anchors: jax.Array, others: jax.Array, similarity: Literal["dot
 
     Example:
         >>> import jax.numpy as jnp
-        >>> similarities(jnp.array([[3.0, 4.0]]), jnp.array([[2.0, 0.0]]), "cosine").tolist()
-        [[0.6000000238418579]]
+        >>> round(float(similarities(jnp.array([[3.0, 4.0]]), jnp.array([[2.0, 0.0]]), "cosine")[0, 0]), 2)
+        0.6
 
     Source: 004_4649f4726ba76075.txt, eq. 2.
     """

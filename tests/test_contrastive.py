@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -443,3 +446,19 @@ def test_the_printed_reading_runs():
 )
 def test_bad_input(one_line, settings, texts):
     one_line(lambda: snl.Grid("contrastive", **settings), *texts)
+
+
+@pytest.mark.slow
+def test_ten_times_the_steps_need_no_more_memory():
+    """Batches are drawn inside the loop: peak memory of a process of its own moves by less than 5 %."""
+    code = """
+import resource, snljax as snl
+grid = snl.Grid("contrastive", epsilon_min=[.3, .6], steps={steps}, n_test=64, n_probe=64)
+snl.sweep(grid, progress=False, block=(1, 2))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    peaks = [
+        int(subprocess.run([sys.executable, "-c", code.format(steps=s)], check=True, capture_output=True).stdout)
+        for s in (60, 600)
+    ]
+    assert peaks[1] < 1.05 * peaks[0]

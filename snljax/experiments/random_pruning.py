@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from snljax import losses, masks
+from snljax import masks
 from snljax.data import signal_noise
 from snljax.experiment import Experiment, field
 from snljax.measures import evaluation, neuron_sets
@@ -152,7 +152,7 @@ def step(config: Config, draw: Draw, state: State, t: jax.Array) -> State:
     targets = _targets(config, draw.train)
 
     def objective(responses: Vectors | Hidden) -> tuple[jax.Array, jax.Array]:
-        each = _losses(_logits(config, responses, targets), targets)
+        each = evaluation.cross_entropies(_logits(config, responses, targets), targets)
         return jnp.sum(each) if config.sample_reduction == "sum" else jnp.mean(each), jnp.mean(each)
 
     slope, mean_loss = jax.grad(objective, has_aux=True)(responses)
@@ -176,14 +176,14 @@ def measure(config: Config, draw: Draw, state: State) -> Metrics:
     def on_test(samples: signal_noise.Samples):
         targets = _targets(config, samples)
         logits = _logits(config, _responses(config, state.weights, samples), targets)
-        return _losses(logits, targets), _correct(logits, targets)
+        return evaluation.cross_entropies(logits, targets), evaluation.hits(logits, targets)
 
     test_loss, test_accuracy = evaluation.chunked_mean(on_test, draw.test)
     signal, noise, kept = _alignment(config, draw, state)
     metrics = Metrics(
-        train_loss=jnp.mean(_losses(logits, targets)),
+        train_loss=jnp.mean(evaluation.cross_entropies(logits, targets)),
         test_loss=test_loss,
-        train_accuracy=jnp.mean(_correct(logits, targets)),
+        train_accuracy=jnp.mean(evaluation.hits(logits, targets)),
         test_accuracy=test_accuracy,
         signal=jnp.mean(signal),
         signal_min=jnp.min(signal),
@@ -241,14 +241,6 @@ def _logits(config: Config, responses: Vectors | Hidden, targets: jax.Array) -> 
         outputs = outputs / config.m
     # Softmax of (f, 0) is the logistic function of f.
     return jnp.concatenate([outputs, jnp.zeros_like(outputs)]) if config.form == "binary" else outputs
-
-
-def _losses(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    return jax.vmap(losses.cross_entropy, in_axes=1)(logits, targets)
-
-
-def _correct(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    return (jnp.argmax(logits, axis=0) == jnp.argmax(targets, axis=0)).astype(logits.dtype)
 
 
 def _kept_signals(config: Config, mask: jax.Array) -> jax.Array:

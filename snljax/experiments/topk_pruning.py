@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from snljax import descent, losses, masks
+from snljax import descent, masks
 from snljax.data import signal_noise
 from snljax.experiment import Experiment, field
 from snljax.measures import decomposition, evaluation
@@ -136,7 +136,7 @@ def step(config: Config, draw: Draw, state: SpanState | DenseState, t: jax.Array
     state = _prune_when_due(config, draw, state, t)
 
     def loss(responses: Vectors) -> jax.Array:
-        return jnp.mean(_losses(_logits(config, responses, draw.targets), draw.targets))
+        return jnp.mean(evaluation.cross_entropies(_logits(config, responses, draw.targets), draw.targets))
 
     if isinstance(state, SpanState):
         coefficients = descent.span(
@@ -157,15 +157,15 @@ def measure(config: Config, draw: Draw, state: SpanState | DenseState) -> Metric
     def on_test(samples: signal_noise.Samples):
         targets = jax.nn.one_hot(samples.labels, config.num_classes, axis=0)
         logits = _logits(config, _responses(config, weights, samples.noise), targets)
-        return _losses(logits, targets), _correct(logits, targets)
+        return evaluation.cross_entropies(logits, targets), evaluation.hits(logits, targets)
 
     test_loss, test_accuracy = evaluation.chunked_mean(on_test, draw.test)
     classes = jnp.arange(config.num_classes)
     own_signal = jnp.max(responses.signal[classes, :, classes], axis=1)
     metrics = Metrics(
-        train_loss=jnp.mean(_losses(train_logits, draw.targets)),
+        train_loss=jnp.mean(evaluation.cross_entropies(train_logits, draw.targets)),
         test_loss=test_loss,
-        train_accuracy=jnp.mean(_correct(train_logits, draw.targets)),
+        train_accuracy=jnp.mean(evaluation.hits(train_logits, draw.targets)),
         test_accuracy=test_accuracy,
         signal=jnp.mean(own_signal),
         signal_min=jnp.min(own_signal),
@@ -202,14 +202,6 @@ def _logits(config: Config, responses: Vectors, targets: jax.Array) -> jax.Array
         grad_at_zero=config.relu_grad_at_zero,
         reduction=config.filter_reduction,
     )
-
-
-def _losses(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    return jax.vmap(losses.cross_entropy, in_axes=1)(logits, targets)
-
-
-def _correct(logits: jax.Array, targets: jax.Array) -> jax.Array:
-    return (jnp.argmax(logits, axis=0) == jnp.argmax(targets, axis=0)).astype(logits.dtype)
 
 
 def _responses(config: Config, weights: jax.Array, noise: jax.Array) -> Vectors:

@@ -1,4 +1,4 @@
-"""Means over many samples, a fixed number at a time."""
+"""Losses and hits of samples, and means over many of them, a fixed number at a time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from snljax import losses
 
 
 def chunked_mean(per_sample: Callable[[Any], Any], samples: Any, chunk: int = 1000) -> Any:
@@ -40,3 +42,39 @@ def chunked_mean(per_sample: Callable[[Any], Any], samples: Any, chunk: int = 10
         return jax.tree.map(lambda v: jnp.sum(jnp.where(rows < n, v, jnp.zeros_like(v))), values)
 
     return jax.tree.map(lambda v: jnp.sum(v) / n, lax.map(one, index))
+
+
+def cross_entropies(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """Cross-entropy of each sample, the samples along the last axis.
+
+    Args:
+        logits: F, shape (num_classes, n).
+        targets: one-hot, same shape.
+
+    Returns:
+        Shape (n,), in nats.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> [round(float(v), 3) for v in cross_entropies(jnp.zeros((2, 3)), jnp.eye(2)[:, jnp.array([0, 1, 1])])]
+        [0.693, 0.693, 0.693]
+    """
+    return jax.vmap(losses.cross_entropy, in_axes=1)(logits, targets)
+
+
+def hits(logits: jax.Array, targets: jax.Array) -> jax.Array:
+    """1 where the largest logit is the target's, else 0, the samples along the last axis.
+
+    Args:
+        logits: F, shape (num_classes, n).
+        targets: one-hot, same shape.
+
+    Returns:
+        Shape (n,), of the logits' dtype.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> hits(jnp.array([[1.0, 1.0], [0.0, 2.0]]), jnp.eye(2)[:, jnp.array([0, 0])]).tolist()
+        [1.0, 0.0]
+    """
+    return (jnp.argmax(logits, axis=0) == jnp.argmax(targets, axis=0)).astype(logits.dtype)

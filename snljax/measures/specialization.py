@@ -21,8 +21,8 @@ def cosines(neurons: jax.Array, features: jax.Array) -> jax.Array:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> cosines(jnp.array([[3.0, 4.0]]), jnp.eye(2)).round(2).tolist()
-        [[0.6000000238418579, 0.800000011920929]]
+        >>> [round(float(c), 2) for c in cosines(jnp.array([[3.0, 4.0]]), jnp.eye(2))[0]]
+        [0.6, 0.8]
 
     Source: 004_4649f4726ba76075.txt, Figures 2, 3 and 6.
     """
