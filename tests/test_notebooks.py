@@ -11,7 +11,7 @@ SMALL = {
     "topk_heatmap": "cells, seeds, steps = 3, 2, 20",
     "gradient_regularization": "seeds, steps, close_at, weights = 2, 20, 10, 3",
     "random_pruning": "kept, seeds, steps, pruned, runs, run_steps = [1.0, 0.2, 0.02], 2, 10, [0, 0.5], 2, 5",
-    "contrastive": "epsilons, seeds, steps, alphas = [0.3, 1.0], 2, 3, [0.0, 0.5]",
+    "contrastive": "epsilons, seeds, steps, pairs, alphas, masks = [0.3, 1.0], 2, 3, 50, [0.0, 0.5], ['magnitude']",
     "own_experiment": "noise, sizes, dimensions, seeds, steps = [0.5, 2.0], [10, 20], [5, 30], 2, 50",
 }
 
