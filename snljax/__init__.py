@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from snljax import boundary, data, descent, losses, masks, measures, models, plotting, theory
     from snljax.experiment import Experiment, field
+    from snljax.measures.memorization import influence_scores, noise_correlation
     from snljax.reproduce import reproduce
     from snljax.sweep.dataset import open_store
     from snljax.sweep.engine import Interrupted, SweepError, sweep
@@ -26,10 +27,12 @@ __all__ = [
     "data",
     "descent",
     "field",
+    "influence_scores",
     "losses",
     "masks",
     "measures",
     "models",
+    "noise_correlation",
     "open_store",
     "plotting",
     "reproduce",
@@ -46,6 +49,8 @@ _HOME = {
     "StoreError": "snljax.sweep.files",
     "SweepError": "snljax.sweep.engine",
     "field": "snljax.experiment",
+    "influence_scores": "snljax.measures.memorization",
+    "noise_correlation": "snljax.measures.memorization",
     "open_store": "snljax.sweep.dataset",
     "reproduce": "snljax.reproduce",
     "sweep": "snljax.sweep.engine",
