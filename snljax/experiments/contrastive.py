@@ -39,7 +39,7 @@ class Config:
     temperature: float = field(1.0, symbol=r"$\tau$", help="temperature of InfoNCE", range="(0, inf)")
     weight_decay: float = field(0.1, symbol=r"$\lambda$", help="weight decay", range="[0, inf)")
     learning_rate: float = field(0.02, symbol=r"$\eta$", help="step size", range="(0, inf)")
-    sigma_0: float = field(0.02, symbol=r"$\sigma_0$", help="initial weight standard deviation", range="[0, inf)")
+    sigma_0: float = field(0.02, symbol=r"$\sigma_0$", help="initial weight standard deviation", range="(0, inf)")
     steps: int = field(200, symbol="steps", help="gradient steps", range="[0, inf)")
     active: float = field(0.2, symbol="$P(s_j \\neq 0)$", help="frequency of a feature with ε = 1", range="(0, 1]")
     show: float = field(0.5, help="probability that a token shows a feature of its pair", range="[0, 1]")
