@@ -155,14 +155,21 @@ def test_mini_batches_go_through_all_samples():
     """13 samples in batches of 4: four updates an epoch, each sample once, and epochs differ."""
     c = config(batch_size=4)
     draw = drawn(c)
-    shares = np.array([heterogeneous_noise._shares(c, draw, jnp.int32(t)) for t in range(8)])
-    np.testing.assert_allclose(shares.sum(1), 1.0, rtol=1e-6)
-    assert (shares > 0).sum(1).tolist() == [4, 4, 4, 1] * 2
+    used = np.zeros((8, 18))
+    for t in range(8):
+        rows, shares = heterogeneous_noise._batch(c, draw, jnp.int32(t))
+        np.add.at(used[t], np.asarray(rows), np.asarray(shares))
+    np.testing.assert_allclose(used.sum(1), 1.0, rtol=1e-6)
+    assert (used > 0).sum(1).tolist() == [4, 4, 4, 1] * 2
     active = np.asarray(heterogeneous_noise._active(c))
-    for epoch in (shares[:4], shares[4:]):
+    for epoch in (used[:4], used[4:]):
         np.testing.assert_array_equal((epoch > 0).sum(0), active)
-    assert ((shares[:4] > 0) != (shares[4:] > 0)).any()
-    whole, all_at_once = config(), config(batch_size=100)
+    assert ((used[:4] > 0) != (used[4:] > 0)).any()
+    dense = config(batch_size=4, descent="dense")
+    np.testing.assert_allclose(
+        weights_of(c, draw, train(c, draw, 6)), weights_of(dense, draw, train(dense, draw, 6)), atol=1e-5
+    )
+    whole, all_at_once = config(), config(batch_size=18)
     a, b = (train(c, draw, 5) for c in (whole, all_at_once))
     chex.assert_trees_all_close(a, b, atol=1e-6)
 

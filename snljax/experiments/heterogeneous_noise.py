@@ -116,16 +116,20 @@ def init(config: Config, draw: Draw) -> jax.Array | Vectors:
 
 
 def step(config: Config, draw: Draw, state: jax.Array | Vectors, t: jax.Array) -> jax.Array | Vectors:
-    targets, shares = _targets(config, config.capacity), _shares(config, draw, t)
+    rows, shares = _batch(config, draw, t)
+    targets = _targets(config, config.capacity)[:, rows]
 
     def loss(responses: Vectors) -> jax.Array:
         return jnp.sum(shares * evaluation.cross_entropies(_logits(config, responses, targets), targets))
 
-    if isinstance(state, Vectors):
-        base = _initial_responses(config, draw)
-        return descent.span(loss, lambda c: _gram(config, draw, c), base, state, config.learning_rate)
-    noise = _scaled(config, draw.train)
-    return descent.dense(lambda w: loss(_responses(config, w, noise)), state, config.learning_rate)
+    if not isinstance(state, Vectors):
+        noise = _scaled(config, draw.train)[rows]
+        return descent.dense(lambda w: loss(_responses(config, w, noise)), state, config.learning_rate)
+    slope = jax.grad(loss)(_span_responses(config, draw, state, rows))
+    return Vectors(
+        state.signal - config.learning_rate * slope.signal,
+        state.noise.at[..., rows].add(-config.learning_rate * slope.noise),
+    )
 
 
 def measure(config: Config, draw: Draw, state: jax.Array | Vectors) -> Metrics:
@@ -209,19 +213,20 @@ def _active(config: Config) -> jax.Array:
     return (jnp.arange(config.capacity)[None, :] < sizes[:, None]).reshape(-1)
 
 
-def _shares(config: Config, draw: Draw, t: jax.Array) -> jax.Array:
-    """Each sample's share in the loss of update t: all active ones alike, or a mini-batch of them.
+def _batch(config: Config, draw: Draw, t: jax.Array) -> tuple[slice | jax.Array, jax.Array]:
+    """Which samples update t is made from, and each one's share in its loss: all active ones, or some of them.
 
     Mini-batches go through a new permutation of the samples in each epoch; the last may be smaller.
     """
     active = _active(config)
+    count = jnp.sum(active)
     if config.batch_size is None:
-        return active / jnp.sum(active)
-    batches = -(-jnp.sum(active) // config.batch_size)
+        return slice(None), active / count
+    batches = -(-count // config.batch_size)
     order = jax.random.uniform(jax.random.fold_in(draw.batches, t // batches), active.shape)
-    rank = jnp.argsort(jnp.argsort(jnp.where(active, order, 2.0)))
-    chosen = active & (rank // config.batch_size == t % batches)
-    return chosen / jnp.sum(chosen)
+    places = (t % batches) * config.batch_size + jnp.arange(config.batch_size)
+    rows = jnp.argsort(jnp.where(active, order, 2.0))[jnp.minimum(places, len(active) - 1)]
+    return rows, (places < count) / jnp.sum(places < count)
 
 
 def _logits(config: Config, responses: Vectors, targets: jax.Array) -> jax.Array:
@@ -232,17 +237,16 @@ def _responses(config: Config, weights: jax.Array, noise: jax.Array) -> Vectors:
     return Vectors(config.u_norm * weights[..., : config.num_classes], weights @ noise.T)
 
 
-def _initial_responses(config: Config, draw: Draw) -> Vectors:
-    k, scale = config.num_classes, config.d**-0.5
-    noise = 0.5 * draw.shared_overlaps + draw.weights[..., k : 2 * k] @ _tuned(config, draw).T
-    return Vectors(scale * config.u_norm * draw.weights[..., :k], scale * noise)
+def _span_responses(config: Config, draw: Draw, coefficients: Vectors, rows: slice | jax.Array) -> Vectors:
+    """Responses to the features and to those rows of the noise.
 
-
-def _gram(config: Config, draw: Draw, coefficients: Vectors) -> Vectors:
-    """Responses that the coefficients add: a Gram matrix that all Γ share, and one of rank K in λ."""
-    tuned = _tuned(config, draw)
-    noise = 0.25 * (coefficients.noise @ draw.shared_gram) + (coefficients.noise @ tuned) @ tuned.T
-    return Vectors(config.u_norm**2 * coefficients.signal, noise)
+    The Gram matrix of the noise is one that all Γ share, and one of rank K in λ.
+    """
+    k, scale, tuned = config.num_classes, config.d**-0.5, _tuned(config, draw)
+    base = 0.5 * draw.shared_overlaps[..., rows] + draw.weights[..., k : 2 * k] @ tuned[rows].T
+    added = 0.25 * (coefficients.noise @ draw.shared_gram[:, rows]) + (coefficients.noise @ tuned) @ tuned[rows].T
+    signal = scale * config.u_norm * draw.weights[..., :k] + config.u_norm**2 * coefficients.signal
+    return Vectors(signal, scale * base + added)
 
 
 def _weights(config: Config, draw: Draw, coefficients: Vectors) -> jax.Array:

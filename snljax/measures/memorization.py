@@ -133,7 +133,7 @@ def long_tail_level(filters: jax.Array, noise: jax.Array, scales: jax.Array) -> 
     Source: 001_bf8ff98528848446.txt, Definition 1.
     """
     responses = filters @ noise
-    total = jnp.sum(jnp.where(responses[:, None] > 0, filters, 0.0), axis=0)
+    total = (responses > 0).astype(filters.dtype) @ filters
     deviation = jnp.linalg.norm(scales * total)
     return jnp.where(deviation > 0, jnp.vdot(total, noise) / jnp.where(deviation > 0, deviation, 1.0), 0.0)
 
