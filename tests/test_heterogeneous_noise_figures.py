@@ -1,0 +1,108 @@
+"""Claims of paper 001 decide as they should on Datasets with planted answers; pictures carry their labels."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+
+from snljax.figures import heterogeneous_noise as figures
+
+mpl.use("Agg")
+
+SETTINGS = {"num_classes": 5, "noise_correlation": 1.2}
+
+
+def planted(values, coords, seeds=6, noise=0.01, **variables):
+    """A Dataset of test accuracy, the same in every seed up to a little noise."""
+    values = np.asarray(values, float)[..., None] + noise * np.random.default_rng(0).normal(
+        size=(*np.shape(values), seeds)
+    )
+    dims = (*coords, "seed")
+    data = {"test_accuracy": (dims, values), "status": (dims, np.ones(values.shape, np.int8))}
+    return xr.Dataset(data | variables, coords | {"seed": range(seeds)}, {"settings": json.dumps(SETTINGS)})
+
+
+def plane(feature=0.7, correlation=0.7, trained=1.0):
+    """Accuracy .2 in the corner, and so much more along each axis."""
+    u, gamma = np.linspace(0.001, 3.8, 4), np.linspace(1, 1400, 4)
+    accuracy = 0.2 + np.maximum(feature * (u / 3.8)[:, None], correlation * ((gamma - 1) / 1399)[None, :])
+    ds = planted(accuracy, {"u_norm": u, "noise_correlation": gamma})
+    ds["train_accuracy"] = xr.full_like(ds.test_accuracy, trained)
+    return ds
+
+
+@pytest.mark.parametrize(
+    ("changes", "refuted"),
+    [
+        ({"correlation": 0.75}, []),
+        ({"correlation": 0.75, "trained": 0.9}, ["fit their training data"]),
+        ({"correlation": 0.75, "feature": -0.1}, ["rises with the feature strength"]),
+        ({"correlation": 0.5}, ["near-optimal"]),
+        ({"correlation": 0.0}, ["rises with Γ", "near-optimal"]),
+    ],
+)
+def test_figure_3(changes, refuted):
+    claims = figures.check_noise({"fitted-gaussian": plane(**changes)}, "quick")
+    assert len(claims) == 4
+    assert [c.text for c in claims if c.verdict == "refuted"] == [
+        c.text for c in claims if any(part in c.text for part in refuted)
+    ]
+    (page,) = figures.draw_noise({"fitted-gaussian": plane(), "fitted-uniform": plane()}, "quick").values()
+    titles = [ax.get_title() for ax in page.axes if ax.get_title()]
+    assert titles == ["fitted, gaussian", "fitted, uniform"]
+
+
+def by_size(slope, axis):
+    n = np.array([10, 100, 200])
+    accuracy = 0.5 + slope * (n - 10)[:, None] / 190 + np.zeros((3, 3))
+    return planted(accuracy, {"samples_per_class": n, axis: [1.0, 2.0, 3.0]})
+
+
+@pytest.mark.parametrize(
+    ("with_feature", "without", "expected"),
+    [(0.4, 0.0, ["holds", "holds"]), (-0.1, 0.3, ["refuted", "refuted"]), (0.4, -0.2, ["holds", "refuted"])],
+)
+def test_figure_4(with_feature, without, expected):
+    datasets = {"feature": by_size(with_feature, "u_norm"), "noise": by_size(without, "noise_correlation")}
+    assert [c.verdict for c in figures.check_size(datasets, "quick")] == expected
+    (page,) = figures.draw_size(datasets, "quick").values()
+    assert page.axes[0].get_title() == "(a) Γ = 1.2"
+
+
+def classes(slope):
+    """Accuracy of each class over the size of the majority; class 0 moves by slope."""
+    ds = planted(np.zeros((3, 2)), {"majority": [50, 100, 200], "noise_correlation": [10.0, 100.0]})
+    rng = np.random.default_rng(0)
+    accuracy = 0.8 + 0.01 * rng.normal(size=(3, 2, 6, 5))
+    accuracy[..., 0] += slope * np.array([0, 0.5, 1])[:, None, None]
+    ds = ds.drop_vars("majority").assign_coords(samples_per_class=("majority", [50, 100, 200]))
+    return ds.assign(class_accuracy=(("majority", "noise_correlation", "seed", "class"), accuracy))
+
+
+@pytest.mark.parametrize(("slope", "expected"), [(-0.4, "holds"), (0.3, "refuted")])
+def test_minority(slope, expected):
+    claims = figures.check_minority({"fitted": classes(slope)}, "quick")
+    assert len(claims) == 2
+    assert {c.verdict for c in claims} == {expected}
+    (page,) = figures.draw_minority({"fitted": classes(slope)}, "quick").values()
+    assert page.axes[0].get_xlabel() == "samples of each other class"
+
+
+def tails(slope):
+    ds = planted(np.zeros(2), {"noise_correlation": [1.0, 400.0]})
+    bins = np.arange(5)
+    accuracy = 0.5 + slope * bins / 4 + 0.01 * np.random.default_rng(0).normal(size=(2, 6, 5))
+    dims = ("noise_correlation", "seed", "tail_bin")
+    return ds.assign(tail_accuracy=(dims, accuracy), tail_level=(dims, np.broadcast_to(bins - 1.0, accuracy.shape)))
+
+
+def test_long_tails():
+    """Decided where Γ is large, as the statement says."""
+    assert [c.verdict for c in figures.check_tail({"fitted": tails(0.3)}, "quick")] == ["not testable", "holds"]
+    assert [c.verdict for c in figures.check_tail({"fitted": tails(-0.3)}, "quick")][1] == "refuted"
+    (page,) = figures.draw_tail({"fitted": tails(0.3)}, "quick").values()
+    assert "level $L$" in page.axes[0].get_xlabel()
