@@ -93,10 +93,11 @@ def _noise_claims(ds: xr.Dataset, label: str) -> list[Claim]:
         Claim(
             "without a feature, a high Γ alone makes the network near-optimal",
             source,
-            verdict(corner.low > NEAR_OPTIMAL),
+            verdict(corner.low > NEAR_OPTIMAL, not corner.low <= NEAR_OPTIMAL <= corner.high),
             corner,
             f"test accuracy at ‖u‖ = {weak['u_norm']:g}, Γ = {apart['noise_correlation']:g}: "
             f"interval above {NEAR_OPTIMAL}",
+            "with few seeds the interval may not decide",
         ),
     ]
 
@@ -146,6 +147,7 @@ def check_size(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
 
     with_feature = gain(datasets["feature"])
     feature, noise = interval(with_feature), interval(gain(datasets["noise"]))
+    within = noise.low > -FLAT and noise.high < FLAT
     source = f"{PAPER} Section 5.1, Figure 4%s, fitted"
     return [
         _rise(
@@ -154,7 +156,7 @@ def check_size(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
         Claim(
             "without a feature, test accuracy stays of constant order in the number of samples",
             source % "b",
-            verdict(noise.low > -FLAT and noise.high < FLAT),
+            verdict(within, within or noise.low > FLAT or noise.high < -FLAT),
             noise,
             f"from 10 to 200 samples a class, mean over Γ: interval within ±{FLAT}",
             f"with a feature: {feature.mean:.3g}",
