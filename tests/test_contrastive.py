@@ -277,8 +277,8 @@ def test_noise_is_white_and_fresh(pairs):
 @pytest.mark.usefixtures("x64")
 def test_a_dictionary_is_only_a_basis():
     """Tokens, and neurons, turned by an orthogonal matrix whose first columns are M: equal embeddings."""
-    pairs = sparse_coding.draw(jax.random.key(0), 5, 4, 3, 8)
-    basis = sparse_coding.dictionary(jax.random.key(1), 8, 8)
+    pairs = jax.jit(lambda key: sparse_coding.draw(key, 5, 4, 3, 8))(jax.random.key(0))
+    basis = jax.jit(lambda key: sparse_coding.dictionary(key, 8, 8))(jax.random.key(1))
     np.testing.assert_allclose(basis.T @ basis, np.eye(8), atol=1e-12)
     f, neurons = jnp.full(3, 0.7), jax.random.normal(jax.random.key(2), (6, 8))
     plain = sparse_coding.tokens(pairs, f, 0.5)
