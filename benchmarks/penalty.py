@@ -31,7 +31,7 @@ except ImportError:
 # The paper's experiment, with the penalty on throughout.
 SETTING = {"n": 20, "d": 400, "m": 10, "sigma_0": 0.01, "learning_rate": 0.02, "penalty_weight": 0.01}
 SPAN, DENSE = "snljax span", "snljax generic (dense)"
-EXAMPLES, VMAPPED, BATCHED = "PyTorch double backward, example by example", "torch.func, one network", "torch.func.vmap"
+EXAMPLES, SINGLE, BATCHED = "PyTorch double backward, example by example", "torch.func, one network", "torch.func.vmap"
 CORES = os.cpu_count() or 1
 CHECK_STEPS, TOLERANCE = 30, 1e-3
 
@@ -114,7 +114,7 @@ class Pytorch:
 
 def pytorch(name: str, draw: Any, count: int, threads: int) -> Contender:
     peer = Pytorch(draw, count, threads)
-    train: Callable[[int], Any] = {EXAMPLES: peer.by_example, VMAPPED: peer.one_network, BATCHED: peer.batched}[name]
+    train: Callable[[int], Any] = {EXAMPLES: peer.by_example, SINGLE: peer.one_network, BATCHED: peer.batched}[name]
     return Contender(train, count, peer.loss)
 
 
@@ -144,7 +144,7 @@ def main() -> None:
     devices = tuple(jax.devices(options.device))
     points = options.points or ([4, 8, 16, 32] if devices[0].platform == "cpu" else [64, 256, 1024])
     rounds, seconds = (3, 0.1) if options.quick else (options.rounds, 0.4)
-    info, names = common.machine(devices[0]), [EXAMPLES, VMAPPED, BATCHED]
+    info, names = common.machine(devices[0]), [EXAMPLES, SINGLE, BATCHED]
     if torch is None:
         names = []
         print("PyTorch is not installed, its rows are left out; pip install 'snljax[bench]' brings it.")
@@ -160,13 +160,9 @@ def main() -> None:
         chosen[name], contenders[name] = common.fastest(name, widths, seconds / 3)
     draw = snljax(points[0], devices)[1]
     for name in names:
-        widths = points if name == BATCHED else [4]
+        widths = {f"{w} at once": w for w in points} if name == BATCHED else {"one at a time": 4}
         variants = {
-            f"{w if name == BATCHED else 'one'} at {'once' if name == BATCHED else 'a time'}, threads: {t}": pytorch(
-                name, draw, w, t
-            )
-            for w in widths
-            for t in sorted({1, CORES})
+            f"{way}, threads: {t}": pytorch(name, draw, w, t) for way, w in widths.items() for t in sorted({1, CORES})
         }
         chosen[name], contenders[name] = common.fastest(name, variants, seconds / 3)
     measured, others = common.rates(contenders, seconds, rounds, patience=10 if options.quick else 120)

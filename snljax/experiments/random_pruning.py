@@ -131,7 +131,7 @@ def draw(config: Config, key: jax.Array) -> Draw:
     )
     shape = (config.num_classes, config.m, config.d)
     if config.network == "fully_connected":
-        shape = (1, config.m, _signals(config) + config.d + _outputs(config))
+        shape = (1, config.m, config.d + 2 * _signals(config))
     return Draw(jax.random.normal(weight_key, shape), jax.random.uniform(mask_key, shape), train, test)
 
 
@@ -171,7 +171,8 @@ def step(config: Config, draw: Draw, state: State, t: jax.Array) -> State:
 
 def measure(config: Config, draw: Draw, state: State) -> Metrics:
     targets = _targets(config, draw.train)
-    logits = _logits(config, _responses(config, state.weights, draw.train), targets)
+    responses = _responses(config, state.weights, draw.train)
+    logits = _logits(config, responses, targets)
 
     def on_test(samples: signal_noise.Samples):
         targets = _targets(config, samples)
@@ -179,7 +180,7 @@ def measure(config: Config, draw: Draw, state: State) -> Metrics:
         return evaluation.cross_entropies(logits, targets), evaluation.hits(logits, targets)
 
     test_loss, test_accuracy = evaluation.chunked_mean(on_test, draw.test)
-    signal, noise, kept = _alignment(config, draw, state)
+    signal, noise, kept = _alignment(config, draw, state, responses)
     metrics = Metrics(
         train_loss=jnp.mean(evaluation.cross_entropies(logits, targets)),
         test_loss=test_loss,
@@ -201,12 +202,10 @@ def measure(config: Config, draw: Draw, state: State) -> Metrics:
 
 
 def _signals(config: Config) -> int:
-    """Coordinates that carry a signal; the rest of that patch is zero in every sample and left out."""
-    return 1 if config.form == "binary" else config.num_classes
+    """Coordinates that carry a signal; the rest of that patch is zero in every sample and left out.
 
-
-def _outputs(config: Config) -> int:
-    """Outputs of the fully connected network: one logit decides between two signs."""
+    As many outputs has the fully connected network: one logit decides between two signs.
+    """
     return 1 if config.form == "binary" else config.num_classes
 
 
@@ -249,20 +248,22 @@ def _kept_signals(config: Config, mask: jax.Array) -> jax.Array:
     return jnp.broadcast_to(kept, (*kept.shape[:-1], config.num_classes))
 
 
-def _alignment(config: Config, draw: Draw, state: State) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _alignment(
+    config: Config, draw: Draw, state: State, responses: Vectors | Hidden
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Signal of each class, noise, and size of 𝒮_signal of each class."""
-    signals, classes = _signals(config), jnp.arange(config.num_classes)
-    to_signal = state.weights[..., :signals] @ _signal_patches(config).T  # (groups, m, num_classes)
-    from_noise = state.weights if config.network == "cnn" else state.weights[..., signals : signals + config.d]
-    noise = jnp.max(config.sigma_p * (from_noise @ draw.train.noise.T))
-    if config.network == "cnn":
-        patches = jnp.pad(_signal_patches(config), ((0, 0), (0, config.d - signals)))
-        return (
-            jnp.max(to_signal[classes, :, classes], axis=1),
-            noise,
-            jnp.sum(neuron_sets.signal_filters(state.mask, patches), axis=1),
-        )
-    return jnp.max(to_signal[0], axis=0), noise, jnp.sum(_kept_signals(config, state.mask)[0], axis=0)
+    signals, patches = _signals(config), _signal_patches(config)
+    if isinstance(responses, Vectors):
+        classes = jnp.arange(config.num_classes)
+        own = jnp.max(responses.signal[classes, :, classes], axis=1)
+        whole = jnp.pad(patches, ((0, 0), (0, config.d - signals)))
+        return own, jnp.max(responses.noise), jnp.sum(neuron_sets.signal_filters(state.mask, whole), axis=1)
+    units, from_noise = state.weights[0], state.weights[0, :, signals : signals + config.d]
+    return (
+        jnp.max(units[:, :signals] @ patches.T, axis=0),
+        jnp.max(config.sigma_p * (from_noise @ draw.train.noise.T)),
+        jnp.sum(_kept_signals(config, state.mask)[0], axis=0),
+    )
 
 
 def check(config: Config) -> None:

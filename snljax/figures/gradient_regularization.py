@@ -214,8 +214,8 @@ def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
     diverged.attrs["long_name"] = "share of seeds that diverge"
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.6, 3.9), layout="constrained")
     sigma_p = np.linspace(float(ds.sigma_p.min()), float(ds.sigma_p.max()), 200)
-    for ax, values in ((left, accuracy), (right, diverged)):
-        plotting.heatmap(values, x="sigma_p", y="penalty_weight", ax=ax, limits=_limits(values))
+    for ax, values, lowest in ((left, accuracy, 0.5), (right, diverged, 0.0)):
+        plotting.heatmap(values, x="sigma_p", y="penalty_weight", ax=ax, limits=(lowest, 1.0))
         ax.set_facecolor("0.6")
         ax.set_yscale("log")
         weight = theory.pegr_weight(sigma_p, setting(ds, "d"))
@@ -224,10 +224,6 @@ def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
     left.legend(fontsize=8, loc="upper right")
     fig.suptitle(f"PEGR, fitted, {ds.sizes['seed']} seeds, closed at step {setting(ds, 'close_at')}", fontsize=10)
     return {"pegr-heatmap": fig}
-
-
-def _limits(values: xr.DataArray) -> tuple[float, float]:
-    return (0.5, 1.0) if "accuracy" in values.attrs["long_name"] else (0.0, 1.0)
 
 
 def check_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
