@@ -29,6 +29,9 @@ class Experiment(NamedTuple):
             Empty means one reading, ``Config()``.
         check: ``(config) -> None``; raises ValueError where static fields do not fit together.
         dims: metric name -> names of its own dimensions, for metrics that are not scalars.
+        data: ``(config) -> arrays``, read on the host once for all seeds and points, images for example;
+            static fields only. Where it is given, the four functions take what it returns as one
+            more, last argument. Nothing of it is compiled in, and no network has a copy of its own.
 
     Source: none (an interface).
     """
@@ -42,6 +45,7 @@ class Experiment(NamedTuple):
     readings: Mapping[str, Any] = types.MappingProxyType({})
     check: Callable[[Any], None] | None = None
     dims: Mapping[str, tuple[str, ...]] = types.MappingProxyType({})
+    data: Callable[[Any], Any] | None = None
 
 
 def field(

@@ -27,15 +27,15 @@ _COMPILER_BYTES = 100_000_000  # resident after compiling, measured (benchmarks/
 class Program(NamedTuple):
     """The compiled functions of a block, and what they cost.
 
-    Arguments are ``fixed`` (replicated: traced fields that are not swept, and step numbers) and
-    ``blocks`` (leading axis: devices). memory: bytes per device. seconds: tracing and compiling.
+    Arguments are ``fixed`` (replicated: ``numbers``, traced fields that are not swept; ``data``; step numbers)
+    and ``blocks`` (leading axis: devices). memory: bytes per device. seconds: tracing and compiling.
     built: time.perf_counter() when done.
     """
 
-    draw: Callable[..., Any]  # ({}, {"key": (seeds,)}) -> Draw
-    init: Callable[..., Any]  # (numbers, {"swept", "draw"}) -> State
-    advance: Callable[..., Any]  # (numbers + start, stop, {"swept", "draw", "state"}) -> State, finite
-    measure: Callable[..., Any]  # (numbers, {"swept", "draw", "state"}) -> Metrics
+    draw: Callable[..., Any]  # ({"data"}, {"seed": (seeds,)}) -> Draw
+    init: Callable[..., Any]  # ({"numbers", "data"}, {"swept", "draw"}) -> State
+    advance: Callable[..., Any]  # (these + start, stop, {"swept", "draw", "state"}) -> State, finite
+    measure: Callable[..., Any]  # ({"numbers", "data"}, {"swept", "draw", "state"}) -> Metrics
     first_bad: Callable[..., Any]  # as advance -> first step after which a cell is not finite, or -1
     memory: int
     seconds: float
@@ -51,7 +51,7 @@ class OverBudgetError(Exception):
 
 
 class _Unreadable:
-    """Stands in for a traced field inside ``draw``: any use names the field and why it is closed.
+    """Stands in for a traced field inside ``draw`` and ``data``: any use names the field and why it is closed.
 
     The class carries the message as its name, since JAX's own errors print the type.
     """
@@ -75,9 +75,9 @@ for _operation in _OPERATIONS.split():
     setattr(_Unreadable, f"__{_operation}__", _Unreadable._refuse)
 
 
-def unreadable(name: str) -> Any:
-    """What ``draw`` sees in place of a traced field."""
-    return type(f"draw reads {name}, which may be swept; allowed: static fields only", (_Unreadable,), {})()
+def unreadable(name: str, reader: str = "draw") -> Any:
+    """What ``draw`` and ``data`` see in place of a traced field."""
+    return type(f"{reader} reads {name}, which may be swept; allowed: static fields only", (_Unreadable,), {})()
 
 
 def statics_of(config: Any) -> Any:
@@ -89,6 +89,20 @@ def numbers(config_type: type, values: Mapping[str, Any]) -> dict[str, np.ndarra
     """Values of traced fields as strong arrays of the default dtype, so that no Python number retraces."""
     info = fields_of(config_type)
     return {n: np.asarray(v, _dtype(info[n].type)) for n, v in values.items()}
+
+
+def data_of(experiment: Experiment, config: Any) -> tuple[Any, ...]:
+    """The data that all networks of these static fields share, as the last argument of their functions, or ().
+
+    Loaded once, on the host.
+    """
+    return () if experiment.data is None else (_load(experiment.data, statics_of(config)),)
+
+
+@functools.lru_cache(maxsize=4)
+def _load(data: Callable[[Any], Any], statics: Any) -> Any:
+    blind = dataclasses.replace(statics, **{n: unreadable(n, "data") for n in traced_fields(statics)})
+    return jax.tree.map(np.asarray, data(blind))
 
 
 def _dtype(kind: type) -> Any:
@@ -188,11 +202,14 @@ def _fingerprint(*key: Any) -> str:
         digest.update(body.trace(*shapes).lower(lowering_platforms=(devices[0].platform,)).as_text().encode())
         for constant in stage.jaxpr.consts:
             digest.update(np.asarray(constant).tobytes())
+    functions, statics = key[:2]
+    for leaf in jax.tree.leaves(data_of(functions, statics)):
+        digest.update(leaf.tobytes())
     return digest.hexdigest()
 
 
 def _key(experiment: Experiment, config: Any, swept: frozenset[str], block: Block, devices: Any, precision: str) -> Any:
-    functions = _Functions(experiment.draw, experiment.init, experiment.step, experiment.measure)
+    functions = _Functions(experiment.draw, experiment.init, experiment.step, experiment.measure, experiment.data)
     return functions, statics_of(config), swept, block, devices, precision, _dtype(float)
 
 
@@ -203,6 +220,7 @@ class _Functions(NamedTuple):
     init: Callable[..., Any]
     step: Callable[..., Any]
     measure: Callable[..., Any]
+    data: Callable[..., Any] | None
 
 
 class Traced(NamedTuple):
@@ -243,22 +261,24 @@ def _trace(functions, statics, swept, block, devices, precision, dtype) -> Trace
 
     count = len(devices)
     number = {n: jax.ShapeDtypeStruct((), _dtype(info[n].type)) for n in traced}
-    fixed = abstract({n: s for n, s in number.items() if n not in swept}, replicated)
+    data = abstract({"data": data_of(functions, statics)}, replicated)
+    fixed = data | {"numbers": abstract({n: s for n, s in number.items() if n not in swept}, replicated)}
     along = abstract(
         {n: jax.ShapeDtypeStruct((count, block.points), s.dtype) for n, s in number.items() if n in swept}, split
     )
     bounds = abstract(dict.fromkeys(("start", "stop"), jax.ShapeDtypeStruct((), np.int32)), replicated)
     seeds = abstract({"seed": jax.ShapeDtypeStruct((count, block.seeds), np.uint32)}, split)
 
-    stages = {"draw": trace("draw", {}, seeds)}
+    stages = {"draw": trace("draw", data, seeds)}
     blocks = {"swept": along, "draw": abstract(stages["draw"].out_info, split)}
     stages["init"] = trace("init", fixed, blocks)
     blocks = {**blocks, "state": abstract(stages["init"].out_info, split)}
     stages["advance"] = trace("advance", fixed | bounds, blocks)
     stages["measure"] = trace("measure", fixed, blocks)
 
-    # What stays while a block trains: its draw, the state, and the last state known to be good.
+    # What stays while a block trains: data, its draw, the state, and the last state known to be good.
     held = (_tree_bytes(stages["draw"].out_info) + 2 * _tree_bytes(stages["init"].out_info)) // count
+    held += _tree_bytes(data)
     transient = {n: _tree_bytes(s.out_info) // count + _largest_operation(s.jaxpr.jaxpr) for n, s in stages.items()}
     return Traced(
         stages=stages,
@@ -301,28 +321,41 @@ def _block_functions(functions: _Functions, statics: Any, swept: frozenset[str],
     point = jnp.arange(block.points)  # something to map over where nothing is swept
 
     def config_of(fixed: dict, blocks: dict) -> Any:
-        return dataclasses.replace(statics, **{n: (blocks["swept"] if n in swept else fixed)[n] for n in traced})
+        values = {n: (blocks["swept"] if n in swept else fixed["numbers"])[n] for n in traced}
+        return dataclasses.replace(statics, **values)
 
     def draw(fixed: dict, blocks: dict) -> Any:
         root = jax.random.key(0)
-        return jax.vmap(lambda seed: functions.draw(blind, jax.random.fold_in(root, seed)))(blocks["seed"])
+        return jax.vmap(lambda seed: functions.draw(blind, jax.random.fold_in(root, seed), *fixed["data"]))(
+            blocks["seed"]
+        )
 
     def init(fixed: dict, blocks: dict) -> Any:
-        over_points = jax.vmap(lambda config, draw, _: functions.init(config, draw), (axes, None, 0))
+        def one(config: Any, draw: Any, _: Any) -> Any:
+            return functions.init(config, draw, *fixed["data"])
+
+        over_points = jax.vmap(one, (axes, None, 0))
         return jax.vmap(over_points, (None, 0, None))(config_of(fixed, blocks), blocks["draw"], point)
 
-    over_points = jax.vmap(functions.step, (axes, None, 0, None))
-    step = jax.vmap(over_points, (None, 0, 0, None))
+    def step(config: Any, fixed: dict, blocks: dict, state: Any, t: jax.Array) -> Any:
+        def one(config: Any, draw: Any, state: Any) -> Any:
+            return functions.step(config, draw, state, t, *fixed["data"])
+
+        over_points = jax.vmap(one, (axes, None, 0))
+        return jax.vmap(over_points, (None, 0, 0))(config, blocks["draw"], state)
 
     def advance(fixed: dict, blocks: dict) -> Any:
         config = config_of(fixed, blocks)
         state = lax.fori_loop(
-            fixed["start"], fixed["stop"], lambda t, s: step(config, blocks["draw"], s, t), blocks["state"]
+            fixed["start"], fixed["stop"], lambda t, s: step(config, fixed, blocks, s, t), blocks["state"]
         )
         return state, _finite(state, block)
 
     def measure(fixed: dict, blocks: dict) -> Any:
-        over_points = jax.vmap(functions.measure, (axes, None, 0))
+        def one(config: Any, draw: Any, state: Any) -> Any:
+            return functions.measure(config, draw, state, *fixed["data"])
+
+        over_points = jax.vmap(one, (axes, None, 0))
         return jax.vmap(over_points, (None, 0, 0))(config_of(fixed, blocks), blocks["draw"], blocks["state"])
 
     def first_bad(fixed: dict, blocks: dict) -> Any:
@@ -330,7 +363,7 @@ def _block_functions(functions: _Functions, statics: Any, swept: frozenset[str],
 
         def one(t, carry):
             state, first = carry
-            state = step(config, blocks["draw"], state, t)
+            state = step(config, fixed, blocks, state, t)
             return state, jnp.where((first < 0) & ~_finite(state, block), t + 1, first)
 
         first = jnp.where(_finite(blocks["state"], block), -1, fixed["start"])

@@ -106,6 +106,7 @@ class Trainer:
         self.sharding = NamedSharding(Mesh(np.array(devices), ("block",)), PartitionSpec("block"))
         self.segment = _FIRST_SEGMENT
         self.programs: dict[Any, tuple[Program, str]] = {}
+        self._data: tuple[Any, Any] = (None, None)
         self._drawn: tuple[Any, Any] = (None, None)
 
     def build(self, config: Any) -> Program:
@@ -285,10 +286,20 @@ class Trainer:
         seconds = (spent + time.perf_counter() - began) / len(works)
         return [Finished(work, _arrays(host, first_bad[d], work, d, records), seconds) for d, work in enumerate(works)]
 
-    def fixed(self, config: Any) -> dict[str, np.ndarray]:
-        """Traced fields that are not swept."""
+    def fixed(self, config: Any) -> dict[str, Any]:
+        """What all networks of a block share: traced fields that are not swept, and data."""
         traced = traced_fields(config)
-        return programs.numbers(type(config), {n: v for n, v in traced.items() if n not in self.swept})
+        numbers = programs.numbers(type(config), {n: v for n, v in traced.items() if n not in self.swept})
+        return {"numbers": numbers, "data": self.data(config)}
+
+    def data(self, config: Any) -> Any:
+        """The experiment's data, a copy on each device."""
+        statics = programs.statics_of(config)
+        if self._data[0] != statics:
+            self._data = (None, None)  # let go of the old data before placing the next
+            data = programs.data_of(self.job.grid.experiment, config)
+            self._data = (statics, jax.device_put(data, NamedSharding(self.sharding.mesh, PartitionSpec())))
+        return self._data[1]
 
     def start(self, program: Program, works: list[Work]) -> dict[str, Any]:
         """Padded blocks with their draw and initial state; the padding repeats the first entry."""
@@ -300,7 +311,7 @@ class Trainer:
         }
         if self._drawn[0] != (program.draw, seeds.tobytes()):
             self._drawn = (None, None)  # let go of the old draw before making the next
-            draw = program.draw({}, {"seed": jax.device_put(seeds, self.sharding)})
+            draw = program.draw({"data": self.data(works[0].config)}, {"seed": jax.device_put(seeds, self.sharding)})
             self._drawn = ((program.draw, seeds.tobytes()), draw)
         blocks = {"swept": swept, "draw": self._drawn[1]}
         return blocks | {"state": program.init(self.fixed(works[0].config), blocks)}
