@@ -67,10 +67,18 @@ def by_size(slope, axis):
     [(0.4, 0.0, ["holds", "holds"]), (-0.1, 0.3, ["refuted", "refuted"]), (0.4, -0.2, ["holds", "refuted"])],
 )
 def test_figure_4(with_feature, without, expected):
-    datasets = {"feature": by_size(with_feature, "u_norm"), "noise": by_size(without, "noise_correlation")}
-    assert [c.verdict for c in figures.check_size(datasets, "quick")] == expected
+    datasets = {
+        f"{reading}-{part}": ds
+        for reading in ("fitted", "printed")
+        for part, ds in (
+            ("feature", by_size(with_feature, "u_norm")),
+            ("noise", by_size(without, "noise_correlation")),
+        )
+    }
+    assert [c.verdict for c in figures.check_size(datasets, "quick")] == expected * 2
     (page,) = figures.draw_size(datasets, "quick").values()
-    assert page.axes[0].get_title() == "(a) Γ = 1.2"
+    assert page.axes[0].get_title() == "fitted: (a) Γ = 1.2"
+    assert len([ax for ax in page.axes if ax.get_title()]) == 4
 
 
 def classes(slope):

@@ -49,8 +49,9 @@ NOISE_PRESETS = {
 
 
 def draw_noise(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
-    fig, axes = plt.subplots(1, len(datasets), figsize=(4.4 * len(datasets), 3.6), layout="constrained", squeeze=False)
-    for ax, (label, ds) in zip(axes[0], datasets.items(), strict=True):
+    rows = -(-len(datasets) // 2)
+    fig, axes = plt.subplots(rows, 2, figsize=(8.8, 3.6 * rows), layout="constrained", squeeze=False)
+    for ax, (label, ds) in zip(axes.flat, datasets.items(), strict=True):
         _accuracy_map(ds, "u_norm", "noise_correlation", ax)
         ax.set_title(label.replace("-", ", "), fontsize=10)
     return {"noise-heatmap": fig}
@@ -118,50 +119,65 @@ def _by_size(number: int, **axis: Any) -> dict[str, Any]:
     return {"samples_per_class": _sizes(number), "capacity": 200} | axis
 
 
-SIZE_PRESETS = {
-    "quick": {
-        "feature": _sweep(2, noise_correlation=1.2, **_by_size(6, u_norm=_apart(0.01, 4, 6))),
-        "noise": _sweep(2, u_norm=1e-6, **_by_size(6, noise_correlation=_apart(1, 800, 6))),
-    },
-    "paper": {
-        "feature": _sweep(3, noise_correlation=1.2, **_by_size(20, u_norm=_apart(0.01, 4, 20))),
-        "noise": _sweep(3, u_norm=1e-6, **_by_size(20, noise_correlation=_apart(1, 800, 20))),
-    },
-}
+def _both(seeds: int, number: int, *readings: str) -> dict[str, dict[str, Any]]:
+    """The two planes of Figure 4 under each reading. A mini-batch makes 1000 updates whatever the size."""
+    feature = _by_size(number, noise_correlation=1.2, u_norm=_apart(0.01, 4, number))
+    noise = _by_size(number, u_norm=1e-6, noise_correlation=_apart(1, 800, number))
+    return {
+        f"{reading}-{part}": _sweep(seeds, reading, **plane)
+        for reading in readings
+        for part, plane in (("feature", feature), ("noise", noise))
+    }
+
+
+SIZE_PRESETS = {"quick": _both(2, 6, "fitted"), "paper": _both(3, 20, "fitted", "printed", "mini_batch")}
+
+
+def _readings(datasets: dict[str, xr.Dataset]) -> list[str]:
+    return list(dict.fromkeys(label.split("-")[0] for label in datasets))
 
 
 def draw_size(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9.2, 3.7), layout="constrained")
-    _accuracy_map(datasets["feature"], "u_norm", "samples_per_class", left)
-    _accuracy_map(datasets["noise"], "noise_correlation", "samples_per_class", right)
-    left.set_title(f"(a) Γ = {setting(datasets['feature'], 'noise_correlation'):g}", fontsize=10)
-    right.set_title("(b) no feature", fontsize=10)
+    readings = _readings(datasets)
+    fig, axes = plt.subplots(len(readings), 2, figsize=(9.2, 3.7 * len(readings)), layout="constrained", squeeze=False)
+    for (left, right), reading in zip(axes, readings, strict=True):
+        feature, noise = datasets[f"{reading}-feature"], datasets[f"{reading}-noise"]
+        _accuracy_map(feature, "u_norm", "samples_per_class", left)
+        _accuracy_map(noise, "noise_correlation", "samples_per_class", right)
+        left.set_title(f"{reading}: (a) Γ = {setting(feature, 'noise_correlation'):g}", fontsize=10)
+        right.set_title(f"{reading}: (b) no feature", fontsize=10)
     return {"sample-size-heatmap": fig}
 
 
 def check_size(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
-    def gain(ds: xr.Dataset) -> xr.DataArray:
-        """From the fewest to the most samples, mean over the other axis."""
-        ends = ds.test_accuracy.isel(samples_per_class=-1) - ds.test_accuracy.isel(samples_per_class=0)
-        return ends.mean([d for d in ends.dims if d != "seed"])
-
-    with_feature = gain(datasets["feature"])
-    feature, noise = interval(with_feature), interval(gain(datasets["noise"]))
-    within = noise.low > -FLAT and noise.high < FLAT
-    source = f"{PAPER} Section 5.1, Figure 4%s, fitted"
     return [
-        _rise(
-            "with a feature, test accuracy rises with the number of samples", source % "a", gain(datasets["feature"])
-        ),
+        claim
+        for reading in _readings(datasets)
+        for claim in _size_claims(datasets[f"{reading}-feature"], datasets[f"{reading}-noise"], reading)
+    ]
+
+
+def _size_claims(feature: xr.Dataset, noise: xr.Dataset, reading: str) -> list[Claim]:
+    with_feature, without = _gain(feature), interval(_gain(noise))
+    within = without.low > -FLAT and without.high < FLAT
+    source = f"{PAPER} Section 5.1, Figure 4%s, {reading}"
+    return [
+        _rise("with a feature, test accuracy rises with the number of samples", source % "a", with_feature),
         Claim(
             "without a feature, test accuracy stays of constant order in the number of samples",
             source % "b",
-            verdict(within, within or noise.low > FLAT or noise.high < -FLAT),
-            noise,
+            verdict(within, within or without.low > FLAT or without.high < -FLAT),
+            without,
             f"from 10 to 200 samples a class, mean over Γ: interval within ±{FLAT}",
-            f"with a feature: {feature.mean:.3g}",
+            f"with a feature: {interval(with_feature).mean:.3g}",
         ),
     ]
+
+
+def _gain(ds: xr.Dataset) -> xr.DataArray:
+    """From the fewest to the most samples, mean over the other axis."""
+    ends = ds.test_accuracy.isel(samples_per_class=-1) - ds.test_accuracy.isel(samples_per_class=0)
+    return ends.mean([d for d in ends.dims if d != "seed"])
 
 
 # --- minorities and long tails: ours -----------------------------------------------------------------
