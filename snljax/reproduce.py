@@ -10,6 +10,7 @@ import xarray as xr
 
 from snljax import figures
 from snljax.figures.claims import Claim, to_json, to_markdown
+from snljax.measures import image_statistics
 from snljax.sweep.engine import sweep
 from snljax.sweep.grid import Grid, zip
 
@@ -17,8 +18,8 @@ from snljax.sweep.grid import Grid, zip
 class Report(NamedTuple):
     """What ``reproduce`` made.
 
-    datasets: by sweep name. claims: as checked. files: everything written. seconds: compile, train
-    and draw, in wall-clock seconds.
+    datasets: by sweep name. claims: as checked. files: everything written. seconds: compile, train (or
+    compute, where nothing is trained) and draw, in wall-clock seconds.
     """
 
     datasets: dict[str, xr.Dataset]
@@ -42,11 +43,11 @@ def reproduce(
         options: passed on to `sweep` (executor, devices, memory, block, precision, ...).
 
     Returns:
-        Report. On disk: PNG and PDF, one netCDF file and one store per sweep, ``claims.md`` and
-        ``claims.json``.
+        Report. On disk: PNG and PDF, one netCDF file and one store per sweep (none where nothing is
+        trained), ``claims.md`` and ``claims.json``.
 
     Raises:
-        ValueError: unknown figure or preset, or a bad option.
+        ValueError: unknown figure or preset, a bad option, or images that cannot be found or read.
 
     Example:
         >>> report = reproduce("topk-heatmap")  # doctest: +SKIP
@@ -55,18 +56,23 @@ def reproduce(
     if preset not in figure.presets:
         raise ValueError(f"preset: {preset!r} is not known to {name}; allowed: {', '.join(figure.presets)}")
     folder = pathlib.Path(out) / f"{name}-{preset}"
-    grids = {label: _grid(settings) for label, settings in figure.presets[preset].items()}
+    plan = figure.presets[preset]
+    grids = {label: _grid(settings) for label, settings in plan.items() if "compute" not in settings}
     make_folder(folder)
 
     started = time.perf_counter()
     datasets: dict[str, xr.Dataset] = {}
     files: list[pathlib.Path] = []
-    for label, (grid, record_every) in grids.items():
-        store = folder / f"{label}.store"
-        datasets[label] = sweep(grid, store=store, record_every=record_every, progress=progress, **options)
+    for label, settings in plan.items():
+        if label in grids:
+            grid, record_every = grids[label]
+            store = folder / f"{label}.store"
+            datasets[label] = sweep(grid, store=store, record_every=record_every, progress=progress, **options)
+        else:
+            datasets[label] = _computed(**settings)
         files.append(folder / f"{label}.nc")
         datasets[label].to_netcdf(files[-1])
-    compiling = sum(ds.attrs["compile_seconds"] + ds.attrs["probe_seconds"] for ds in datasets.values())
+    compiling = sum(datasets[n].attrs["compile_seconds"] + datasets[n].attrs["probe_seconds"] for n in grids)
     trained = time.perf_counter()
 
     pictures = figure.draw(datasets, preset)
@@ -76,7 +82,7 @@ def reproduce(
             drawn.savefig(files[-1], dpi=200)
         _close(drawn)
     claims = figure.claims(datasets, preset)
-    title, remarks = f"{name}, preset {preset}", _remarks(grids, datasets)
+    title, remarks = f"{name}, preset {preset}", [_remark(n, grids.get(n), ds) for n, ds in datasets.items()]
     for file, text in (
         ("claims.md", to_markdown(title, claims, remarks)),
         ("claims.json", to_json(title, claims, remarks)),
@@ -106,16 +112,22 @@ def _grid(settings: dict[str, Any]) -> tuple[Grid, int | None]:
     return Grid(plain.pop("experiment", "topk_pruning"), **plain), record_every
 
 
-def _remarks(grids: dict[str, tuple[Grid, int | None]], datasets: dict[str, xr.Dataset]) -> list[str]:
-    remarks = []
-    for label, (grid, _) in grids.items():
-        ds = datasets[label]
-        shape = " × ".join(f"{n} {name}" for name, n in grid.shape.items())
-        remarks.append(
-            f"{label}: {shape}, {grid.config.steps} steps, reading {grid.reading}, "
-            f"{int((ds.status == 2).sum())} diverged; {ds.attrs['device']}, {ds.attrs['wall_seconds']:.0f} s this time"
-        )
-    return remarks
+def _computed(compute: str, **settings: Any) -> xr.Dataset:
+    """What a function of image_statistics returns, and how long it took."""
+    since = time.perf_counter()
+    ds = getattr(image_statistics, compute)(**settings)
+    return ds.assign_attrs(wall_seconds=round(time.perf_counter() - since, 1))
+
+
+def _remark(label: str, planned: tuple[Grid, int | None] | None, ds: xr.Dataset) -> str:
+    if planned is None:
+        return f"{label}: {ds.attrs['images']} images, {ds.attrs['wall_seconds']:.0f} s"
+    grid = planned[0]
+    shape = " × ".join(f"{n} {name}" for name, n in grid.shape.items())
+    return (
+        f"{label}: {shape}, {grid.config.steps} steps, reading {grid.reading}, "
+        f"{int((ds.status == 2).sum())} diverged; {ds.attrs['device']}, {ds.attrs['wall_seconds']:.0f} s this time"
+    )
 
 
 def _close(drawn: Any) -> None:

@@ -7,7 +7,14 @@ import importlib
 
 from snljax.experiment import Experiment
 
-NAMES = ("topk_pruning", "heterogeneous_noise", "random_pruning", "gradient_regularization", "contrastive")
+NAMES = (
+    "topk_pruning",
+    "heterogeneous_noise",
+    "influence_removal",
+    "random_pruning",
+    "gradient_regularization",
+    "contrastive",
+)
 
 
 def get(name: str) -> Experiment:

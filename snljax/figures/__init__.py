@@ -16,6 +16,10 @@ NAMES = {
     "sample-size-heatmap": "heterogeneous_noise",
     "minority-accuracy": "heterogeneous_noise",
     "long-tail-accuracy": "heterogeneous_noise",
+    "influence-extremes": "image_memorization",
+    "noise-correlation-matrix": "image_memorization",
+    "influence-removal": "image_memorization",
+    "class-shapes": "image_memorization",
     "random-pruning-error": "random_pruning",
     "random-pruning-theory": "random_pruning",
     "pegr-curves": "gradient_regularization",
@@ -32,7 +36,8 @@ NAMES = {
 class Figure(NamedTuple):
     """One figure of a paper, or of ours.
 
-    summary: one line. presets: preset -> sweep name -> keywords of Grid (plus ``record_every``).
+    summary: one line. presets: preset -> sweep name -> keywords of Grid (plus ``record_every``), or of
+    the function of `measures.image_statistics` that ``compute`` names, where nothing is trained.
     draw: (datasets by sweep name, preset) -> picture name -> matplotlib Figure.
     claims: (datasets by sweep name, preset) -> list of Claim.
     """

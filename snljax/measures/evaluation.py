@@ -19,13 +19,13 @@ def chunked_mean(per_sample: Callable[[Any], Any], samples: Any, chunk: int = 10
 
     Args:
         per_sample: takes a pytree of arrays with leading axis ``chunk`` and returns a pytree of
-            arrays of shape (chunk,).
+            arrays with the same leading axis.
         samples: pytree of arrays with leading axis n.
         chunk: samples at a time, at least 1. The last chunk is filled up with copies of the first
             samples, which weigh nothing.
 
     Returns:
-        The means, scalars.
+        The means, without that axis.
 
     Example:
         >>> import jax.numpy as jnp
@@ -39,9 +39,13 @@ def chunked_mean(per_sample: Callable[[Any], Any], samples: Any, chunk: int = 10
 
     def one(rows: jax.Array) -> Any:
         values = per_sample(jax.tree.map(lambda a: a[rows % n], samples))
-        return jax.tree.map(lambda v: jnp.sum(jnp.where(rows < n, v, jnp.zeros_like(v))), values)
+        return jax.tree.map(lambda v: total(v, rows), values)
 
-    return jax.tree.map(lambda v: jnp.sum(v) / n, lax.map(one, index))
+    def total(v: jax.Array, rows: jax.Array) -> jax.Array:
+        inside = (rows < n).reshape(-1, *[1] * (v.ndim - 1))
+        return jnp.sum(jnp.where(inside, v, jnp.zeros_like(v)), axis=0)
+
+    return jax.tree.map(lambda v: jnp.sum(v, axis=0) / n, lax.map(one, index))
 
 
 def cross_entropies(logits: jax.Array, targets: jax.Array) -> jax.Array:

@@ -106,7 +106,28 @@ def noise_correlation(features: ArrayLike, labels: ArrayLike, ddof: int = 0, dty
     Source: 001_bf8ff98528848446.txt, Theorem 1, statement 2 (b).
     """
     overlaps = class_overlaps(features, labels, ddof, dtype)
-    sizes = np.unique(np.asarray(labels), return_counts=True)[1].astype(float)
+    return correlation_ratios(overlaps, np.unique(np.asarray(labels), return_counts=True)[1])
+
+
+def correlation_ratios(overlaps: ArrayLike, sizes: ArrayLike) -> NDArray:
+    r"""Noise correlation ratios of classes whose overlaps and sizes are known.
+
+    .. math:: \Gamma_{kj} = \frac{|S_k| \, \lVert A_k^\top A_k \rVert_F^2}{|S_j| \, \lVert A_k^\top A_j \rVert_F^2}
+
+    Args:
+        overlaps: squared norms ‖A_kᵀA_j‖_F², shape (classes, classes), see `class_overlaps`.
+        sizes: samples of each class, shape (classes,).
+
+    Returns:
+        Γ, shape (classes, classes).
+
+    Example:
+        >>> correlation_ratios([[4.0, 1.0], [1.0, 2.0]], [10, 20]).tolist()
+        [[1.0, 2.0], [4.0, 1.0]]
+
+    Source: 001_bf8ff98528848446.txt, Theorem 1, statement 2 (b).
+    """
+    overlaps, sizes = np.asarray(overlaps, float), np.asarray(sizes, float)
     with np.errstate(divide="ignore"):
         return sizes[:, None] * np.diagonal(overlaps)[:, None] / (sizes[None, :] * overlaps)
 

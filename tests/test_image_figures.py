@@ -1,0 +1,134 @@
+"""Claims of paper 001 on images decide as they should on Datasets with planted answers; pictures carry their labels."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import xarray as xr
+
+from snljax.figures import image_memorization as figures
+
+mpl.use("Agg")
+
+CLASSES = ["a", "b", "c"]
+RNG = np.random.default_rng(0)
+
+
+def extremes(highest, lowest):
+    error = np.stack([highest + RNG.uniform(0, 0.02, 3), lowest + RNG.uniform(0, 0.02, 3)], axis=1)
+    image = RNG.integers(0, 256, (3, 2, 4, 5, 6, 1)).astype(np.uint8)
+    return xr.Dataset(
+        {
+            "image": (("class", "end", "rank", "height", "width", "channel"), image),
+            "neighbour_error": (("class", "end"), error),
+        },
+        {"class": CLASSES, "end": ["highest", "lowest"]},
+        {"tail": 0.1},
+    )
+
+
+@pytest.mark.parametrize(("highest", "lowest", "expected"), [(0.4, 0.1, "holds"), (0.1, 0.4, "refuted")])
+def test_extremes(highest, lowest, expected):
+    (claim,) = figures.check_extremes({"mine": extremes(highest, lowest)}, "quick")
+    assert claim.verdict == expected
+
+
+def test_every_image_has_its_place():
+    """Row: class. Column: rank. A line of one pixel after each."""
+    ds = extremes(0.4, 0.1)
+    page = figures._tiles(ds.image.sel(end="lowest"))
+    assert page.shape == (3 * 6, 4 * 7)
+    np.testing.assert_array_equal(page[6:11, 14:20], ds.image.sel(end="lowest").values[1, 2, :, :, 0])
+    assert (page[5::6] == 0).all()
+    (picture,) = figures.draw_extremes({"mine": ds}, "quick").values()
+    assert [t.get_text() for t in picture.axes[0].get_yticklabels()] == CLASSES
+
+
+def correlations(ratio, within, between):
+    gamma = np.full((3, 3), ratio)
+    np.fill_diagonal(gamma, 1)
+    gamma[0, 1] = max(ratio, 2.0)
+    noise = RNG.uniform(0, 0.01, (2, 4, 3))
+    return xr.Dataset(
+        {
+            "norm": (("class", "other"), np.eye(3) + 1),
+            "noise_correlation": (("class", "other"), gamma),
+            "cosine_within": (("halving", "class"), within + noise[0]),
+            "cosine_between": (("halving", "class"), between + noise[1]),
+        },
+        {"class": CLASSES, "other": CLASSES},
+    )
+
+
+@pytest.mark.parametrize(
+    ("planted", "expected"),
+    [((5.0, 0.9, 0.3), ["holds", "holds"]), ((0.8, 0.9, 0.9), ["refuted", "refuted"])],
+)
+def test_matrix(planted, expected):
+    claims = figures.check_matrix({"mine": correlations(*planted)}, "quick")
+    assert [c.verdict for c in claims] == expected
+    (page,) = figures.draw_matrix({"mine": correlations(*planted)}, "quick").values()
+    assert page.axes[0].get_ylabel() == "class $i$"
+
+
+def removal(high, low, random, within_high):
+    """Accuracy .9 less so much at half removed, in proportion at less; 0.01 of noise that seeds share."""
+    rows = [(0.0, 0.0, 0.0, False, 0.0)]
+    for f in (0.25, 0.5):
+        rows += [(f, 0.0, 0.0, False, high), (0.0, f, 0.0, False, low), (0.0, 0.0, f, False, random)]
+        rows += [(f, 0.0, 0.0, True, within_high), (0.0, f, 0.0, True, low)]
+    columns = np.array(rows, float).T
+    removed = columns[:3].sum(0)
+    seeds = 0.01 * RNG.normal(size=(1, 5))
+    accuracy = 0.9 - (removed / 0.5 * columns[4])[:, None] + seeds + 1e-4 * RNG.normal(size=(len(rows), 5))
+    names = ("remove_high", "remove_low", "remove_random")
+    coords = {name: ("removal", column) for name, column in zip(names, columns[:3], strict=True)}
+    return xr.Dataset(
+        {"test_accuracy": (("removal", "seed"), accuracy)},
+        coords | {"within_class": ("removal", columns[3] > 0), "seed": range(5), "removal": range(len(rows))},
+    )
+
+
+@pytest.mark.parametrize(
+    ("planted", "expected"),
+    [
+        ((0.3, 0.1, 0.2, 0.3), ["holds"] * 6),
+        ((0.1, 0.3, 0.2, 0.3), ["refuted", "refuted", "refuted", "refuted", "holds", "refuted"]),
+        ((0.3, 0.1, 0.2, 0.05), ["holds", "holds", "holds", "refuted", "refuted", "holds"]),
+    ],
+)
+def test_removal(planted, expected):
+    """The three comparisons under one ranking, then under the ranking within classes."""
+    claims = figures.check_removal({"mine": removal(*planted)}, "quick")
+    assert [c.verdict for c in claims] == expected
+
+
+def test_removal_curves_begin_with_nothing_removed():
+    curves = figures._curves(removal(0.3, 0.1, 0.2, 0.3), within_class=False)
+    np.testing.assert_array_equal(curves.fraction, [0, 0.25, 0.5])
+    np.testing.assert_allclose(curves.mean("seed").isel(fraction=2), [0.6, 0.8, 0.7], atol=0.02)
+    (page,) = figures.draw_removal({"mine": removal(0.3, 0.1, 0.2, 0.3)}, "quick").values()
+    labels = [t.get_text() for t in page.axes[0].get_legend().get_texts()]
+    assert labels == ["highest influence", "lowest influence", "at random"]
+
+
+def shapes(data, equal):
+    stretch = np.array([0.5, 1.0, 1.5])
+    elongation = np.exp(np.stack([data * stretch, equal * stretch])[None] + 0.01 * RNG.normal(size=(4, 2, 3)))
+    return xr.Dataset(
+        {
+            "place": (("seed", "kind", "sample", "axis"), RNG.normal(size=(4, 2, 30, 2))),
+            "label": (("seed", "sample"), np.tile(np.arange(30) % 3, (4, 1))),
+            "elongation": (("seed", "kind", "class"), elongation),
+        },
+        {"seed": range(4), "kind": ["data", "equal noise"], "class": CLASSES},
+    )
+
+
+@pytest.mark.parametrize(("planted", "expected"), [((1.0, 0.3), "holds"), ((0.3, 1.0), "refuted")])
+def test_shapes(planted, expected):
+    (claim,) = figures.check_shapes({"mine": shapes(*planted)}, "quick")
+    assert claim.verdict == expected
+    (page,) = figures.draw_shapes({"mine": shapes(*planted)}, "quick").values()
+    assert page.axes[1].get_title() == "t-SNE of same class means, one noise for all classes"
