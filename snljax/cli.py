@@ -355,7 +355,7 @@ def _doctor(_: argparse.Namespace) -> None:
     from snljax.sweep.grid import Grid
 
     print(f"python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
-    for name in ("snljax", "jax", "jaxlib", "numpy", "xarray", "zarr", "optax", "matplotlib"):
+    for name in ("snljax", "jax", "jaxlib", "numpy", "xarray", "zarr", "optax", "flax", "matplotlib"):
         print(f"{name} {importlib.metadata.version(name)}")
     devices = local_devices.resolve(None, useful=1_000_000)
     print(f"devices: {', '.join(map(str, devices))} ({devices[0].device_kind})")
