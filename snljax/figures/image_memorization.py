@@ -160,7 +160,7 @@ def _removal(dataset: str, fractions: list[float], seeds: int, **settings: Any) 
 
 
 REMOVAL_PRESETS = {
-    "quick": {"digits": _removal("digits", [0.1, 0.3, 0.5], 5, steps=450)},
+    "quick": {"digits": _removal("digits", [0.1, 0.3, 0.5], 10, steps=450)},
     "paper": {"mnist": _removal("mnist", [0.1, 0.2, 0.3, 0.5], 5, steps=2814)},  # three epochs
 }
 
