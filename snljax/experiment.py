@@ -31,7 +31,7 @@ class Experiment(NamedTuple):
         dims: metric name -> names of its own dimensions, for metrics that are not scalars.
         data: ``(config) -> arrays``, read on the host once for all seeds and points, images for example;
             static fields only. Where it is given, the four functions take what it returns as one
-            more, last argument. Nothing of it is compiled in, and no network has a copy of its own.
+            more, last argument. Numbers only; nothing of it is compiled in, and each device has one copy.
 
     Source: none (an interface).
     """

@@ -33,14 +33,15 @@ def reproduce(
 ) -> Report:
     """Train what a figure needs, draw it, check its claims, and write everything.
 
-    What is trained is kept in a store beside the picture: the same call again resumes, or only draws.
+    What is trained is kept in a store beside the picture: the same call again resumes, or only draws. What is
+    computed without training is computed again.
 
     Args:
         name: a figure, see ``snljax list``.
         preset: ``"quick"`` for two CPU cores at reduced size, ``"paper"`` for the published setting.
         out: a folder; the files go into ``out/name-preset``.
         progress: show progress bars.
-        options: passed on to `sweep` (executor, devices, memory, block, precision, ...).
+        options: passed on to `sweep` (executor, devices, memory, block, precision, ...), where there is one.
 
     Returns:
         Report. On disk: PNG and PDF, one netCDF file and one store per sweep (none where nothing is

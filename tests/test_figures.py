@@ -1,5 +1,6 @@
 """Claims decide as they should on Datasets with planted answers; pictures carry their labels."""
 
+import inspect
 import json
 
 import matplotlib as mpl
@@ -95,14 +96,19 @@ def test_report_formats():
 
 @pytest.mark.parametrize("name", figures.NAMES)
 def test_presets_make_grids(name):
+    from snljax.measures import image_statistics
     from snljax.reproduce import _grid
 
     figure = figures.get(name)
     assert {"quick", "paper"} <= set(figure.presets)
     for sweeps in figure.presets.values():
         for settings in sweeps.values():
-            grid, _ = _grid(settings)
-            assert grid.cells > 1
+            if "compute" in settings:
+                inspect.signature(getattr(image_statistics, settings["compute"])).bind(
+                    **{n: v for n, v in settings.items() if n != "compute"}
+                )
+            else:
+                assert _grid(settings)[0].cells > 1
 
 
 def test_quick_heatmap_is_large_enough():
@@ -170,3 +176,22 @@ def test_unknown_preset(tmp_path):
 
     with pytest.raises(ValueError, match="preset: 'fast' is not known to topk-heatmap; allowed: quick, paper"):
         reproduce("topk-heatmap", "fast", out=tmp_path)
+
+
+def test_reproduce_what_is_computed_without_training(tmp_path):
+    """Picture, Dataset and claims, and no store."""
+    from snljax.reproduce import reproduce
+
+    report = reproduce("noise-correlation-matrix", out=tmp_path, progress=False)
+    names = {p.name for p in report.files}
+    assert names == {
+        "digits.nc",
+        "noise-correlation-matrix.png",
+        "noise-correlation-matrix.pdf",
+        "claims.md",
+        "claims.json",
+    }
+    assert all(p.exists() for p in report.files)
+    assert {p.name for p in (tmp_path / "noise-correlation-matrix-quick").iterdir()} == names
+    assert report.seconds["compile"] == 0 < report.seconds["train"]
+    assert "digits: 1442 images" in (tmp_path / "noise-correlation-matrix-quick" / "claims.md").read_text()

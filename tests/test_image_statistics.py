@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import snljax as snl
+from snljax.data import images
+from snljax.figures import image_memorization as figures
 from snljax.measures import image_statistics, memorization
 
 SIDE = 6
@@ -46,38 +47,52 @@ def test_extremes_find_planted_images(tmp_path):
     assert (error.sel(end="lowest") == 0).all()
 
 
-def test_correlations_are_those_of_the_images(tmp_path):
-    labels = np.repeat([0, 1, 2], [40, 60, 80])
-    scales = np.array([[20, 20, 2, 2, 2, 2], [2, 2, 20, 20, 2, 2], [2, 2, 2, 2, 20, 20]])
+def test_correlations_of_planted_covariances(tmp_path):
+    """Ratios and cosines of the covariances that were drawn from; the picture's norms are those of all images."""
+    labels = np.repeat([0, 1, 2], [600, 900, 1200])
+    scales = np.array([[20, 20, 2, 2, 2, 2], [10, 20, 20, 2, 2, 2], [2, 2, 2, 10, 10, 20]])
     ds = image_statistics.class_correlations(write(tmp_path, noisy(labels, scales), labels), split="all")
-    found = snl.data.images.load(str(tmp_path), "all")
+    found = images.load(str(tmp_path), "all")
     np.testing.assert_allclose(ds.norm**2, memorization.class_overlaps(found.images, found.labels), rtol=1e-12)
-    np.testing.assert_allclose(ds.noise_correlation, snl.noise_correlation(found.images, found.labels), rtol=1e-12)
-    assert (ds.cosine_within > 0.5).all()
-    assert (ds.cosine_between < 0.2).all()
+    exact = np.array([[SIDE * (a**2 * b**2.0).sum() for b in scales] for a in scales])  # each scale on a row of pixels
+    size = np.diag(exact)
+    np.testing.assert_allclose(ds.ratio.mean("part"), size[:, None] / exact, rtol=0.15)
+    np.testing.assert_allclose(ds.cosine.mean("part"), exact / np.sqrt(size[:, None] * size[None, :]), atol=0.06)
+    np.testing.assert_allclose(
+        ds.noise_correlation, ds.ratio * np.array([600, 900, 1200])[:, None] / np.array([600, 900, 1200])[None, :]
+    )
 
 
 def test_equal_noise_looks_equal(tmp_path):
-    """The cosine of two classes is that of two halves of one, where all classes have the same noise."""
-    labels = np.repeat([0, 1, 2], 200)
-    scales = np.tile([20.0, 20, 2, 2, 2, 2], (3, 1))
-    ds = image_statistics.class_correlations(write(tmp_path, noisy(labels, scales), labels), split="all")
-    assert abs(float((ds.cosine_within - ds.cosine_between).mean())) < 0.03
+    """Few images and classes of unequal size: no bias makes noise look different that is not."""
+    labels = np.repeat(range(6), [40, 40, 40, 400, 400, 400])
+    ds = image_statistics.class_correlations(
+        write(tmp_path, noisy(labels, np.full((6, SIDE), 12.0)), labels), split="all"
+    )
+    off = ~np.eye(6, dtype=bool)
+    biased = memorization.class_overlaps(*images.load(str(tmp_path), "all")[:2])
+    assert (np.diag(biased)[:, None] / biased)[off].mean() > 1.3  # what one estimate for both would say
+    claims = figures.check_matrix({"mine": ds}, "quick")
+    assert [c.verdict for c in claims] != ["holds", "holds"]
+    assert abs(np.log(ds.ratio.mean("part").values[off]).mean()) < 0.1
 
 
-def test_shapes_of_a_stretched_class(tmp_path):
-    """One class on a line, the others round: t-SNE stretches it, and not where all classes have the same noise."""
-    labels = np.repeat([0, 1, 2], 80)
-    rng = np.random.default_rng(0)
+def test_shapes_of_planted_noise(tmp_path):
+    """One class on a line, the others round: t-SNE stretches it with its own noise, and none with one noise for all."""
+    labels = np.repeat([0, 1, 2], 60)
     x = noisy(labels, np.full((3, SIDE), 3.0))
-    x[labels == 2] += 60 * rng.uniform(-1, 1, 80)[:, None, None] * np.eye(SIDE)[4][None, :, None]
-    ds = image_statistics.class_shapes(write(tmp_path, x, labels), n=200, seeds=1, split="all")
-    stretched = ds.elongation.sel(kind="data").values[0]
-    assert stretched[2] > 1.5 * stretched[:2].max()
-    for kind, seed in np.ndindex(2, 1):
-        at, label = ds.place.values[seed, kind], ds.label.values[seed]
-        values = [np.linalg.eigvalsh(np.cov(at[label == k].T)) for k in range(3)]
-        np.testing.assert_allclose(ds.elongation.values[seed, kind], [np.sqrt(v[1] / v[0]) for v in values])
+    x[labels == 2] += 60 * np.random.default_rng(0).uniform(-1, 1, 60)[:, None, None] * np.eye(SIDE)[4][None, :, None]
+    ds = image_statistics.class_shapes(write(tmp_path, x, labels), n=150, seeds=1, split="all")
+    data, own, equal = ds.elongation.values[0]
+    for stretched in (data, own):
+        assert stretched[2] > 1.5 * stretched[:2].max()
+    assert equal.max() < 1.5 * equal.min()
+
+
+def test_drawn_noise_has_the_covariance():
+    rows = np.random.default_rng(0).normal(size=(40, 5)) @ np.diag([3.0, 2, 1, 1, 0])
+    root = image_statistics._root(rows)
+    np.testing.assert_allclose(root.T @ root, rows.T @ rows / 40, atol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +101,18 @@ def test_shapes_of_a_stretched_class(tmp_path):
         ("influence_extremes", {"tail": 0.6}, ["tail", "0.6", "(0, 0.5]"]),
         ("influence_extremes", {"each": 100}, ["each", "100"]),
         ("influence_extremes", {"dataset": "digit"}, ["digit", "digits"]),
+        ("influence_extremes", {"each": 2.5}, ["each", "2.5", "whole number"]),
         ("class_shapes", {"n": 10_000}, ["n: 10000", "100 to"]),
+        ("class_shapes", {"seeds": 0}, ["seeds: 0"]),
+        ("class_correlations", {"parts": 100}, ["parts: 100", "2 to 35"]),
+        ("class_correlations", {"parts": True}, ["parts: True"]),
     ],
 )
 def test_bad_input(one_line, function, settings, texts):
     one_line(lambda: getattr(image_statistics, function)(**settings), *texts)
+
+
+def test_one_class_has_no_pair(tmp_path, one_line):
+    labels = np.zeros(20, int)
+    folder = write(tmp_path, noisy(labels, np.ones((1, SIDE))), labels)
+    one_line(lambda: image_statistics.class_correlations(folder, split="all"), "one class, class0", "2 or more")

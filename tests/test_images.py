@@ -683,7 +683,7 @@ def test_search_order(monkeypatch, tmp_path, cache, one_line):
     monkeypatch.setenv("SNLJAX_DATA", str(variable))
     check(images.load("mnist", folder=argument), *data[argument]["train"], "0123456789", argument)
     check(images.load("mnist"), *data[variable / "mnist"]["train"], "0123456789", variable / "mnist")
-    shutil.rmtree(variable)
+    shutil.rmtree(variable / "mnist")
     check(images.load("mnist"), *data[cache / "mnist"]["train"], "0123456789", cache / "mnist")
     for file in argument.iterdir():
         file.unlink()
@@ -693,6 +693,8 @@ def test_search_order(monkeypatch, tmp_path, cache, one_line):
     shutil.rmtree(cache)
     message = one_line(lambda: images.load("mnist"), "the download failed", "mnist, MNIST/raw", "127.0.0.1")
     assert message.index(f"SNLJAX_DATA ({variable})") < message.index(f"the cache ({cache})")
+    shutil.rmtree(variable)
+    one_line(lambda: images.load("mnist"), f"SNLJAX_DATA: {variable} is not a folder")
     monkeypatch.delenv("SNLJAX_DATA")
     one_line(lambda: images.load("mnist", download=False), "SNLJAX_DATA (not set)", str(cache), "download=False")
 

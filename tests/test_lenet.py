@@ -47,3 +47,7 @@ def test_size_of_the_original():
     """61,706 numbers for 28 × 28 grey pixels, as LeNet-5 with full connections has."""
     params = LeNet().init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     assert sum(p.size for p in jax.tree.leaves(params)) == 61_706
+
+
+def test_images_that_are_too_small(one_line):
+    one_line(lambda: LeNet().init(jax.random.key(0), jnp.zeros((1, 28, 5, 1))), "28 × 5", "8 or more")

@@ -95,6 +95,18 @@ def test_a_store_stands_for_its_data(one_line, tmp_path):
     one_line(lambda: sweep(system(lambda config: TABLE + 1), store=tmp_path / "s"), "program")
 
 
+def test_files_that_changed_are_read_again():
+    """Data are kept within a sweep, not beyond it: the next one sees what lies there then."""
+    tables = iter([TABLE, TABLE + 100])
+    changing = system(lambda config: next(tables))
+    first, second = sweep(changing), sweep(changing)
+    assert (second["values"] - first["values"] > 100).all()
+
+
+def test_data_are_numbers(one_line):
+    one_line(lambda: sweep(system(lambda config: np.array(["a", "b"]))), "data", "numbers")
+
+
 def test_data_may_not_read_what_could_be_swept():
     with pytest.raises(TypeError, match="data reads rate, which may be swept; allowed: static fields only"):
         sweep(system(lambda config: TABLE * config.rate))

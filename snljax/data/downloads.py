@@ -98,6 +98,8 @@ def find(name: str, holds: Callable[[Path], bool], folder: str | os.PathLike[str
         )
     variable = os.environ.get("SNLJAX_DATA")
     looked = [f"SNLJAX_DATA ({variable or 'not set'})"]
+    if variable and not Path(variable).expanduser().is_dir():
+        raise ValueError(f"SNLJAX_DATA: {variable} is not a folder; allowed: a folder of data sets, or unset")
     if variable and (there := within(Path(variable).expanduser())):
         return there
     # pooch is asked for only now: whoever has the files needs none.
@@ -113,6 +115,8 @@ def find(name: str, holds: Callable[[Path], bool], folder: str | os.PathLike[str
                 return there
             why = f"the download holds no files of {name}"
         except (OSError, ValueError) as error:  # what requests raises is an OSError too
+            if there := within(cache):
+                return there  # another process was faster
             why = f"the download failed: {' '.join(str(error).split())}"
     raise ValueError(
         f"{name}: not found; looked at {', then at '.join(looked)}, each with {named}; {why}; "

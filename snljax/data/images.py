@@ -68,6 +68,8 @@ def load(
         >>> digits.images.shape, digits.images.max(), digits.classes[:3]
         ((355, 8, 8, 1), np.uint8(255), ('0', '1', '2'))
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise ValueError(f"name: {name!r}; allowed: {', '.join(NAMES)}, or the path of a folder")
     if split not in SPLITS:
         raise ValueError(f"split: {split!r} is not known; allowed: {', '.join(SPLITS)}")
     if size is not None and not (isinstance(size, (tuple, list)) and len(size) == 2 and all(map(_positive, size))):

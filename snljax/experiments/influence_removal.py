@@ -2,7 +2,8 @@
 
 Removed images stay in the batches with weight 0, so that which ones are removed is a number of one
 program, and all networks of a seed see their images in the same order: with the network's first weights
-and the order shared, differences between them come from what was removed.
+and the order shared, differences between them come from what was removed. An epoch so has the same number
+of updates whatever is removed, and batches that are smaller by the share removed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from snljax import losses
 from snljax.data import images
 from snljax.experiment import Experiment, field
 from snljax.measures import evaluation, memorization
@@ -39,6 +39,7 @@ class Config:
     steps: int = field(1000, symbol="steps", help="gradient steps", range="[0, inf)")
     batch_size: int = field(64, static=True, help="images a step, removed ones included", range="[1, inf)")
     dataset: str = field("digits", static=True, help="a name known to data.images, or a folder with one of each class")
+    side: int | None = field(None, static=True, help="pixels to which images are resized", range="[8, inf)")
 
 
 class Data(NamedTuple):
@@ -80,7 +81,8 @@ class Metrics(NamedTuple):
 
 
 def data(config: Config) -> Data:
-    train, test = (images.load(config.dataset, split) for split in ("train", "test"))
+    size = None if config.side is None else (config.side, config.side)
+    train, test = (images.load(config.dataset, split, size=size) for split in ("train", "test"))
     scores = memorization.influence_scores(train.images, train.labels)
     return Data(
         np.concatenate([train.images, test.images]),
@@ -121,7 +123,8 @@ def step(config: Config, draw: Draw, state: State, t: jax.Array, data: Data) -> 
     weights = jnp.where(places < n, _kept(config, draw, data)[rows], 0.0)
 
     def loss(params: Any) -> jax.Array:
-        found = _losses(_logits(data, params, data.images[rows]), data.labels[rows])
+        logits = _logits(data, params, data.images[rows])
+        found = evaluation.cross_entropies(logits, _targets(data, data.labels[rows]))
         # A batch of which nothing is left teaches nothing.
         return jnp.sum(weights * found) / jnp.maximum(jnp.sum(weights), 1.0)
 
@@ -137,14 +140,13 @@ def measure(config: Config, draw: Draw, state: State, data: Data) -> Metrics:
 
     def per_sample(samples: Any) -> Any:
         pictures, labels, in_train, in_test = samples
-        logits = _logits(data, state.params, pictures)
-        loss, hit = _losses(logits, labels), (jnp.argmax(logits, axis=1) == labels).astype(logits.dtype)
-        of_class = (labels[:, None] == classes[None, :]).astype(logits.dtype)
-        return in_train * loss, in_train * hit, in_test * loss, (in_test * hit)[:, None] * of_class
+        logits, targets = _logits(data, state.params, pictures), _targets(data, labels)
+        loss, hit = evaluation.cross_entropies(logits, targets), evaluation.hits(logits, targets)
+        return in_train * loss, in_train * hit, in_test * loss, (in_test * hit)[:, None] * targets.T
 
     means = evaluation.chunked_mean(per_sample, (data.images, data.labels, train, test))
     train_loss, train_hits, test_loss, class_hits = jax.tree.map(lambda v: v * (n + tests), means)
-    size = jnp.maximum(jnp.sum(kept), 1.0)
+    size = jnp.where(jnp.sum(kept) > 0, jnp.sum(kept), jnp.nan)  # nothing was trained on
     return Metrics(
         train_loss=train_loss / size,
         test_loss=test_loss / tests,
@@ -155,16 +157,18 @@ def measure(config: Config, draw: Draw, state: State, data: Data) -> Metrics:
     )
 
 
-def _logits(data: Data, params: Any, pictures: jax.Array) -> Any:
-    return LeNet(len(data.tested)).apply(params, _pixels(pictures))
+def _logits(data: Data, params: Any, pictures: jax.Array) -> jax.Array:
+    """Shape (num_classes, n), as the losses take them."""
+    logits: Any = LeNet(len(data.tested)).apply(params, _pixels(pictures))
+    return logits.T
+
+
+def _targets(data: Data, labels: jax.Array) -> jax.Array:
+    return jax.nn.one_hot(labels, len(data.tested), axis=0)
 
 
 def _pixels(pictures: Any) -> jax.Array:
     return pictures.astype(jnp.zeros(()).dtype) / 255.0
-
-
-def _losses(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    return jax.vmap(losses.cross_entropy)(logits, jax.nn.one_hot(labels, logits.shape[1]))
 
 
 def _descent(config: Config) -> optax.GradientTransformation:

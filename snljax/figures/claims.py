@@ -34,6 +34,11 @@ def verdict(holds: bool, testable: bool = True) -> Verdict:
     return "holds" if holds else "refuted"
 
 
+def above(found: Interval, level: float = 0.0) -> Verdict:
+    """Of a claim that something exceeds a level: an interval that contains the level decides nothing."""
+    return verdict(found.low > level, found.low > level or found.high < level)
+
+
 def to_markdown(title: str, claims: list[Claim], remarks: list[str]) -> str:
     """The report as a Markdown page."""
     lines = [f"# {title}", "", *(f"- {r}" for r in remarks), "", "| claim | source | verdict | measured | threshold |"]
@@ -42,7 +47,7 @@ def to_markdown(title: str, claims: list[Claim], remarks: list[str]) -> str:
         note = f" ({c.note})" if c.note else ""
         cells = (c.text, c.source, f"**{c.verdict}**", f"{_text(c.measured)}{note}", c.threshold)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join([*lines, "", "Brackets: 95 % t interval over seeds.", ""])
+    return "\n".join([*lines, "", "Brackets: 95 % t interval, over seeds where nothing else is said.", ""])
 
 
 def to_json(title: str, claims: list[Claim], remarks: list[str]) -> str:

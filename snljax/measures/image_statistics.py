@@ -16,21 +16,24 @@ from snljax.data.images import Images
 from snljax.measures import memorization
 
 NEIGHBOURS = 5
+Size = tuple[int, int] | None
 
 
-def influence_extremes(dataset: str = "digits", each: int = 10, tail: float = 0.1, split: str = "train") -> xr.Dataset:
+def influence_extremes(
+    dataset: str = "digits", each: int = 10, tail: float = 0.1, split: str = "train", size: Size = None
+) -> xr.Dataset:
     """The images of highest and lowest influence in each class, and how hard each end is to classify.
 
     Args:
         dataset: a name known to `images.load`, or a folder.
         each: images kept from either end of each class, at least 1.
         tail: share of a class that counts as an end, in (0, 0.5].
-        split: of the data set.
+        split, size: as for `images.load`.
 
     Returns:
         ``image`` (class, end, rank, height, width, channel), ``score`` and ``index`` (class, end, rank);
-        ``neighbour_error`` (class, end): share of the end's images that their 5 nearest neighbours in the whole
-        split, themselves left out, put into another class; ``scores``: all of them, (sample,).
+        ``neighbour_error`` (class, end): share of the end's images of which their 5 nearest neighbours in the
+        whole split, themselves left out, are most often of another class; ``scores``: all of them, (sample,).
 
     Raises:
         ValueError: if the data cannot be read, or a class has fewer than 2 × each images.
@@ -42,12 +45,11 @@ def influence_extremes(dataset: str = "digits", each: int = 10, tail: float = 0.
 
     Source: 001_bf8ff98528848446.txt, eq. 10 and Figure 5.
     """
-    found = images.load(dataset, split)
+    found = images.load(dataset, split, size=size)
     if not 0 < tail <= 0.5:
         raise ValueError(f"tail: {tail}; allowed: (0, 0.5]")
     sizes = np.bincount(found.labels)
-    if each < 1 or sizes.min() < 2 * each:
-        raise ValueError(f"each: {each}, and the smallest class has {sizes.min()} images; allowed: 1 to half of that")
+    _check("each", each, 1, int(sizes.min()) // 2, "half of the smallest class")
     scores = memorization.influence_scores(found.images, found.labels)
     orders = [_highest_first(scores, found.labels, k) for k in range(len(found.classes))]
     index = np.stack([[order[:each], order[::-1][:each]] for order in orders])
@@ -68,108 +70,126 @@ def influence_extremes(dataset: str = "digits", each: int = 10, tail: float = 0.
     )
 
 
-def class_correlations(dataset: str = "digits", halves: int = 5, split: str = "train") -> xr.Dataset:
+def class_correlations(dataset: str = "digits", parts: int = 5, split: str = "train", size: Size = None) -> xr.Dataset:
     r"""How strongly the noise of each pair of classes overlaps, and the noise correlation ratios.
 
     .. math:: \lVert \hat A_i^\top \hat A_j \rVert_F, \qquad
-        \cos_{ij} = \operatorname{tr}(\hat\Sigma_i \hat\Sigma_j)
-        \big/ \lVert \hat\Sigma_i \rVert_F \lVert \hat\Sigma_j \rVert_F
+        \cos_{ij} = \operatorname{tr}(\Sigma_i \Sigma_j) \big/ \lVert \Sigma_i \rVert_F \lVert \Sigma_j \rVert_F
+
+    The squared norm of an estimated covariance is too large by about tr(Σ)²/n, the product of two independent
+    estimates is not. So each class is cut into 2 × parts pieces, and every part compares one piece of each
+    class with another one of each class, itself included: estimates without that bias, from different images
+    in each part.
 
     Args:
         dataset: a name known to `images.load`, or a folder.
-        halves: how often each class is split at random, to see what sampling alone does to the cosine.
-        split: of the data set.
+        parts: independent estimates, at least 2; each class needs 4 images for each.
+        split, size: as for `images.load`.
 
     Returns:
-        ``norm`` and ``noise_correlation`` (class, other); ``cosine_between`` and ``cosine_within`` (halving, class):
-        of a random half of a class's images with a half of each other class (mean over the others), and with
-        the other half of its own.
+        ``norm`` (class, other), from all images; ``noise_correlation``, Γ, ``ratio``, Γ of classes of one size,
+        and ``cosine`` (part, class, other).
 
     Raises:
-        ValueError: if the data cannot be read, or a class has fewer than 4 images.
+        ValueError: if the data cannot be read, have one class, or a class has too few images.
 
     Example:
-        >>> ds = class_correlations("digits", halves=2)
-        >>> ds.norm.shape, bool((ds.cosine_within > ds.cosine_between).all())
-        ((10, 10), True)
+        >>> ds = class_correlations("digits", parts=2)
+        >>> ds.norm.shape, ds.ratio.shape
+        ((10, 10), (2, 10, 10))
 
-    Source: 001_bf8ff98528848446.txt, Section 5.2 and Figure 6.
+    Source: 001_bf8ff98528848446.txt, Section 5.2, Figure 6 and Theorem 1, statement 2 (b).
     """
-    found = images.load(dataset, split)
-    classes = len(found.classes)
-    overlaps = memorization.class_overlaps(found.images, found.labels)
-    rng = np.random.default_rng(0)
-    between, within = np.zeros((halves, classes)), np.zeros((halves, classes))
-    for h in range(halves):
-        # Class k becomes 2k and 2k + 1, so that one call gives all overlaps of halves.
-        half = 2 * found.labels + _halves(found.labels, rng)
-        parts = memorization.class_overlaps(found.images, half)
-        norms = np.sqrt(np.diagonal(parts))
-        cosine = (parts / norms[:, None] / norms[None, :])[::2, 1::2]  # first halves with second halves
-        within[h] = np.diagonal(cosine)
-        between[h] = (cosine.sum(1) - within[h]) / (classes - 1)
-    ratios = memorization.correlation_ratios(overlaps, np.bincount(found.labels))
+    found = images.load(dataset, split, size=size)
+    classes, sizes = len(found.classes), np.bincount(found.labels)
+    if classes < 2:
+        raise ValueError(f"dataset: {dataset} has one class, {found.classes[0]}; allowed: 2 or more")
+    _check("parts", parts, 2, int(sizes.min()) // 4, "a quarter of the smallest class")
+    piece = _pieces(found.labels, 2 * parts)
+    squares = []
+    for part in range(parts):
+        own = piece // 2 == part
+        # Class k becomes 2k and 2k + 1, so that one call gives all overlaps of pieces.
+        overlaps = memorization.class_overlaps(found.images[own], 2 * found.labels[own] + piece[own] % 2)
+        squares.append((overlaps[::2, 1::2] + overlaps[1::2, ::2]) / 2)
+    square = np.array(squares)
+    diagonal = np.diagonal(square, axis1=1, axis2=2)
+    ratio = diagonal[:, :, None] / square
+    overlap = np.sqrt(memorization.class_overlaps(found.images, found.labels))
+    along = ("part", "class", "other")
     return xr.Dataset(
         {
-            "norm": (("class", "other"), np.sqrt(overlaps)),
-            "noise_correlation": (("class", "other"), ratios),
-            "cosine_between": (("halving", "class"), between),
-            "cosine_within": (("halving", "class"), within),
+            "norm": (("class", "other"), overlap),
+            "noise_correlation": (along, np.stack([memorization.correlation_ratios(s, sizes) for s in square])),
+            "ratio": (along, ratio),
+            "cosine": (along, square / np.sqrt(diagonal[:, :, None] * diagonal[:, None, :])),
         },
         {"class": list(found.classes), "other": list(found.classes)},
         _about(found),
     )
 
 
-def class_shapes(dataset: str = "digits", n: int = 1000, seeds: int = 3, split: str = "train") -> xr.Dataset:
-    """t-SNE of a data set, and of one with the same class means in which all classes have the same noise.
+def class_shapes(
+    dataset: str = "digits", n: int = 1000, seeds: int = 3, split: str = "train", size: Size = None
+) -> xr.Dataset:
+    """t-SNE of a data set, and of Gaussian ones with the same class means and its covariances.
 
     Args:
         dataset: a name known to `images.load`, or a folder.
-        n: images that are embedded, drawn anew for each seed.
-        seeds: how many embeddings.
-        split: of the data set.
+        n: images that are embedded, drawn anew for each seed, 100 or more.
+        seeds: how many embeddings, at least 1.
+        split, size: as for `images.load`.
 
     Returns:
         ``place`` (seed, kind, sample, axis) and ``label`` (seed, sample); ``elongation`` (seed, kind, class): ratio
-        of the two standard deviations of a class in the plane. kind: ``data``; ``equal noise``, Gaussian
-        with the covariance of all images about their own class's mean.
+        of the two standard deviations of a class in the plane. kind: ``data``; ``own noise``, Gaussian with each
+        class's covariance; ``equal noise``, Gaussian with the covariance of all images about their class means.
 
     Raises:
-        ValueError: if the data cannot be read, or have fewer than n images.
+        ValueError: if the data cannot be read, or have fewer than n images or too few of a class.
 
     Example:
         >>> class_shapes("digits", n=100, seeds=1).elongation.shape
-        (1, 2, 10)
+        (1, 3, 10)
 
     Source: 001_bf8ff98528848446.txt, Figure 1 (the comparison is ours).
     """
     from sklearn.manifold import TSNE
 
-    found = images.load(dataset, split)
-    if not 100 <= n <= len(found.labels):
-        raise ValueError(f"n: {n}; allowed: 100 to the {len(found.labels)} images there are")
+    found = images.load(dataset, split, size=size)
+    _check("n", n, 100, len(found.labels), "the images there are")
+    _check("seeds", seeds, 1, 1000, "seeds")
+    classes = range(len(found.classes))
     flat = found.images.reshape(len(found.labels), -1).astype(np.float32) / 255
-    means = np.stack([flat[found.labels == k].mean(0) for k in range(len(found.classes))])
+    means = np.stack([flat[found.labels == k].mean(0) for k in classes])
+    centred = flat - means[found.labels]
+    own = [_root(centred[found.labels == k]) for k in classes]
+    equal = _root(centred)
     places, labels, stretches = [], [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         rows = rng.choice(len(flat), n, replace=False)
         label = found.labels[rows]
-        # Random sums of all centred images have exactly their covariance.
-        centred = flat - means[found.labels]
-        noise = rng.normal(size=(n, len(flat))).astype(np.float32) @ centred / np.float32(np.sqrt(len(flat)))
-        kinds = [TSNE(random_state=seed, init="pca").fit_transform(x) for x in (flat[rows], means[label] + noise)]
+        if np.bincount(label, minlength=len(means)).min() < 3:
+            raise ValueError(f"n: {n} leaves a class with fewer than 3 images; allowed: more")
+        normal = rng.normal(size=(n, flat.shape[1])).astype(np.float32)
+        noise = np.zeros_like(normal)
+        for k in classes:
+            noise[label == k] = normal[label == k] @ own[k]
+        kinds = [
+            TSNE(random_state=seed, init="pca").fit_transform(x)
+            for x in (flat[rows], means[label] + noise, means[label] + normal @ equal)
+        ]
         places.append(kinds)
         labels.append(label)
-        stretches.append([[_elongation(at[label == k]) for k in range(len(means))] for at in kinds])
+        stretches.append([[_elongation(at[label == k]) for k in classes] for at in kinds])
     return xr.Dataset(
         {
             "place": (("seed", "kind", "sample", "axis"), np.array(places)),
             "label": (("seed", "sample"), np.array(labels)),
             "elongation": (("seed", "kind", "class"), np.array(stretches)),
         },
-        {"seed": range(seeds), "kind": ["data", "equal noise"], "class": list(found.classes)},
+        {"seed": range(seeds), "kind": ["data", "own noise", "equal noise"], "class": list(found.classes)},
         _about(found),
     )
 
@@ -193,18 +213,29 @@ def _misplaced(found: Images, rows: NDArray) -> NDArray:
     return out
 
 
-def _halves(labels: NDArray, rng: np.random.Generator) -> NDArray:
-    """0 or 1 for each sample, so that each class falls into two halves."""
-    out = np.zeros_like(labels)
+def _pieces(labels: NDArray, pieces: int) -> NDArray:
+    """The number of a piece for each sample, 0 to pieces - 1, each class cut at random into equal ones."""
+    rng, out = np.random.default_rng(0), np.zeros_like(labels)
     for k in np.unique(labels):
         own = rng.permutation(np.flatnonzero(labels == k))
-        out[own[: len(own) // 2]] = 1
+        out[own] = np.arange(len(own)) % pieces
     return out
+
+
+def _root(centred: NDArray) -> NDArray:
+    """R with RᵀR the covariance of centred rows: rows of standard normals times R have that covariance."""
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
+    return np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T
 
 
 def _elongation(points: NDArray) -> float:
     values = np.linalg.eigvalsh(np.cov(points.T))
     return float(np.sqrt(values[1] / values[0]))
+
+
+def _check(name: str, value: Any, low: int, high: int, why: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise ValueError(f"{name}: {value!r}; allowed: a whole number, {low} to {high} ({why})")
 
 
 def _about(found: Images) -> dict[str, Any]:

@@ -121,6 +121,7 @@ def sweep(
     """
     started = time.perf_counter()
     fixed_block = _check(grid, store, executor, shard, devices, block, record_every, precision)
+    programs.forget_data()
     steps = grid.config.steps
     records = (steps,) if record_every is None else tuple(sorted({*range(0, steps, record_every), steps}))
 

@@ -57,7 +57,7 @@ class _Unreadable:
     """
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise TypeError(f"{self!r} (draw standardised randomness, and scale it in init or step)")
+        raise TypeError(repr(self))
 
     def __repr__(self) -> str:
         return type(self).__name__
@@ -77,7 +77,16 @@ for _operation in _OPERATIONS.split():
 
 def unreadable(name: str, reader: str = "draw") -> Any:
     """What ``draw`` and ``data`` see in place of a traced field."""
-    return type(f"{reader} reads {name}, which may be swept; allowed: static fields only", (_Unreadable,), {})()
+    hint = " (draw standardised randomness, and scale it in init or step)" if reader == "draw" else ""
+    refusal = f"{reader} reads {name}, which may be swept; allowed: static fields only{hint}"
+    return type(refusal, (_Unreadable,), {})()
+
+
+class _Loaded(NamedTuple):
+    """Arrays, and the hash of their bytes."""
+
+    data: Any
+    mark: str
 
 
 def statics_of(config: Any) -> Any:
@@ -92,17 +101,25 @@ def numbers(config_type: type, values: Mapping[str, Any]) -> dict[str, np.ndarra
 
 
 def data_of(experiment: Experiment, config: Any) -> tuple[Any, ...]:
-    """The data that all networks of these static fields share, as the last argument of their functions, or ().
+    """The data that all networks of these static fields share, as the last argument of their functions, or ()."""
+    return () if experiment.data is None else (_load(experiment.data, statics_of(config)).data,)
 
-    Loaded once, on the host.
-    """
-    return () if experiment.data is None else (_load(experiment.data, statics_of(config)),)
+
+def forget_data() -> None:
+    """Have data loaded again when they are next asked for: files may have changed since the last sweep."""
+    _load.cache_clear()
 
 
 @functools.lru_cache(maxsize=4)
-def _load(data: Callable[[Any], Any], statics: Any) -> Any:
+def _load(data: Callable[[Any], Any], statics: Any) -> _Loaded:
     blind = dataclasses.replace(statics, **{n: unreadable(n, "data") for n in traced_fields(statics)})
-    return jax.tree.map(np.asarray, data(blind))
+    arrays = jax.tree.map(np.asarray, data(blind))
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(arrays):
+        if leaf.dtype.kind not in "biuf":
+            raise ValueError(f"data: an array of {leaf.dtype}; allowed: numbers and truth values")
+        digest.update(leaf.tobytes())
+    return _Loaded(arrays, digest.hexdigest())
 
 
 def _dtype(kind: type) -> Any:
@@ -202,15 +219,15 @@ def _fingerprint(*key: Any) -> str:
         digest.update(body.trace(*shapes).lower(lowering_platforms=(devices[0].platform,)).as_text().encode())
         for constant in stage.jaxpr.consts:
             digest.update(np.asarray(constant).tobytes())
-    functions, statics = key[:2]
-    for leaf in jax.tree.leaves(data_of(functions, statics)):
-        digest.update(leaf.tobytes())
+    digest.update(key[-1].encode())
     return digest.hexdigest()
 
 
 def _key(experiment: Experiment, config: Any, swept: frozenset[str], block: Block, devices: Any, precision: str) -> Any:
     functions = _Functions(experiment.draw, experiment.init, experiment.step, experiment.measure, experiment.data)
-    return functions, statics_of(config), swept, block, devices, precision, _dtype(float)
+    statics = statics_of(config)
+    mark = "" if experiment.data is None else _load(experiment.data, statics).mark
+    return functions, statics, swept, block, devices, precision, _dtype(float), mark
 
 
 class _Functions(NamedTuple):
@@ -234,7 +251,7 @@ class Traced(NamedTuple):
 
 
 @functools.lru_cache(maxsize=128)
-def _trace(functions, statics, swept, block, devices, precision, dtype) -> Traced:
+def _trace(functions, statics, swept, block, devices, precision, dtype, mark) -> Traced:
     started = time.perf_counter()
     mesh = Mesh(np.array(devices), ("block",))
     on_one = _block_functions(functions, statics, swept, block)

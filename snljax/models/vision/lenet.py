@@ -21,6 +21,9 @@ class LeNet(nn.Module):
     Args:
         num_classes: outputs, at least 2.
 
+    Raises:
+        ValueError: for smaller images.
+
     Example:
         >>> import jax, jax.numpy as jnp
         >>> images = jnp.zeros((3, 28, 28, 1))
@@ -36,6 +39,8 @@ class LeNet(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
         """Logits, shape (n, num_classes), of images of shape (n, height, width, channels)."""
+        if min(images.shape[1:3]) < 8:
+            raise ValueError(f"images: {images.shape[1]} × {images.shape[2]} pixels; allowed: 8 or more a side")
         x = _average(_relu(_Convolution(6, padding=2)(images)))
         x = _average(_relu(_Convolution(16, padding=0 if min(x.shape[1:3]) > 2 * KERNEL else 2)(x)))
         x = x.reshape(len(x), -1)
