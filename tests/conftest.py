@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2").strip()
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes; scikit-learn's threads would wait for each other
 
 import jax
 import jax.numpy as jnp

@@ -124,6 +124,7 @@ def test_a_task_whose_time_is_over_is_queued_again(tmp_path):
     assert list(folder.glob("runs/a.store/checkpoints/*.npz"))
 
 
+@pytest.mark.slow  # half a minute of starting processes; test_store.py has Dask workers too
 def test_local_cluster(tmp_path):
     folder = _folder(tmp_path)
     (folder / "script.py").write_text(_block("dask"))

@@ -78,15 +78,15 @@ def test_equal_noise_looks_equal(tmp_path):
 
 
 def test_shapes_of_planted_noise(tmp_path):
-    """One class on a line, the others round: t-SNE stretches it with its own noise, and none with one noise for all."""
-    labels = np.repeat([0, 1, 2], 60)
+    """One class on a line, the others round: t-SNE stretches it, and all alike with one noise for all."""
+    labels = np.repeat([0, 1, 2], 40)
     x = noisy(labels, np.full((3, SIDE), 3.0))
-    x[labels == 2] += 60 * np.random.default_rng(0).uniform(-1, 1, 60)[:, None, None] * np.eye(SIDE)[4][None, :, None]
-    ds = image_statistics.class_shapes(write(tmp_path, x, labels), n=150, seeds=1, split="all")
+    x[labels == 2] += 60 * np.random.default_rng(0).uniform(-1, 1, 40)[:, None, None] * np.eye(SIDE)[4][None, :, None]
+    ds = image_statistics.class_shapes(write(tmp_path, x, labels), n=110, seeds=1, split="all")
     data, own, equal = ds.elongation.values[0]
     for stretched in (data, own):
         assert stretched[2] > 1.5 * stretched[:2].max()
-    assert equal.max() < 1.5 * equal.min()
+    assert np.log(equal).std() < 0.5 * np.log(own).std()  # stretched all alike
 
 
 def test_drawn_noise_has_the_covariance():

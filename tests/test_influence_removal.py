@@ -98,7 +98,7 @@ def test_against_a_loop_over_what_is_left(trained):
     config = Config(dataset="made")
     data = influence_removal.data(config)
     root = jax.random.key(0)
-    for row, seed in ((1, 0), (4, 3), (3, 3)):
+    for row, seed in ((4, 3), (3, 0)):
         draw = influence_removal.draw(config, jax.random.fold_in(root, seed), data)
         high, _, random, within = (COLUMNS[name][row] for name in COLUMNS)
         position = np.asarray(draw.position) if random else data.position[int(within)]

@@ -33,7 +33,7 @@ def reference(params, images):
     return x
 
 
-@pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 1), (32, 32, 3), (9, 13, 1)])
+@pytest.mark.parametrize("shape", [(28, 28, 1), (9, 13, 3)])
 def test_against_lax(shape):
     images = jax.random.normal(jax.random.key(0), (3, *shape))
     params = LeNet(7).init(jax.random.key(1), images)

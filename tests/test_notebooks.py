@@ -12,7 +12,7 @@ SMALL = {
     "gradient_regularization": "seeds, steps, close_at, weights, algorithms = 2, 20, 10, 3, ['pegr']",
     "random_pruning": "kept, seeds, steps, pruned, runs, run_steps = [1.0, 0.2, 0.02], 2, 10, [0, 0.5], 2, 5",
     "contrastive": "epsilons, seeds, steps, pairs, alphas, masks = [0.3, 1.0], 2, 3, 50, [0.0, 0.5], ['magnitude']",
-    "influence": "dataset, each, fractions, seeds, steps = 'digits', 3, [0.3], 2, 5",
+    "influence": "dataset, side, each, fractions, seeds, steps = 'digits', None, 3, [0.3], 2, 5",
     "own_experiment": "noise, sizes, dimensions, seeds, steps = [0.5, 2.0], [10, 20], [5, 30], 2, 50",
 }
 
