@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -22,6 +23,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 # Paper 000, small: sizes, and a run that learns something in a few steps.
 SMALL = {"n": 16, "n_test": 40, "d": 24, "m": 4, "num_classes": 3, "K": 8}
 PAPER = SMALL | {"sigma_p": 0.8, "learning_rate": 0.1, "steps": 40}
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_closed():
+    """matplotlib warns from the twentieth on, and which tests share a process is chance."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture
