@@ -213,15 +213,16 @@ def check_removal(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
 def _removal_claims(accuracy: xr.DataArray, label: str, within_class: bool) -> list[Claim]:
     ranking = "the same share of each class (ours)" if within_class else "one ranking of all images"
     high, low, random = (accuracy.isel(removed=i) for i in range(3))
+    ours = "" if within_class else " (ours)"
 
-    def dearer(text: str, a: xr.DataArray, b: xr.DataArray, ours: str = "") -> Claim:
+    def dearer(text: str, a: xr.DataArray, b: xr.DataArray, whose: str = "") -> Claim:
         found = interval((b - a).mean("fraction", skipna=False))
         by_fraction = ", ".join(
             f"{float(v):.3g} at {f:g}" for f, v in zip(a.fraction, (b - a).mean("seed"), strict=True)
         )
         return Claim(
             text,
-            f"{PAPER} Section 5.2, Figure 7, {label}, {ranking}{ours}",
+            f"{PAPER} Section 5.2, Figure 7, {label}, {ranking}{whose}",
             above(found),
             found,
             "loss of test accuracy within a seed, mean over fractions, the second minus the first: interval over seeds "
@@ -231,8 +232,8 @@ def _removal_claims(accuracy: xr.DataArray, label: str, within_class: bool) -> l
 
     return [
         dearer("removing high influence costs more accuracy than removing low influence", high, low),
-        dearer("removing high influence costs more than removing at random", high, random, " (ours)"),
-        dearer("removing at random costs more than removing low influence", random, low, " (ours)"),
+        dearer("removing high influence costs more than removing at random", high, random, ours),
+        dearer("removing at random costs more than removing low influence", random, low, ours),
     ]
 
 
