@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -116,3 +118,11 @@ def test_one_class_has_no_pair(tmp_path, one_line):
     labels = np.zeros(20, int)
     folder = write(tmp_path, noisy(labels, np.ones((1, SIDE))), labels)
     one_line(lambda: image_statistics.class_correlations(folder, split="all"), "one class, class0", "2 or more")
+
+
+@pytest.mark.parametrize(
+    ("function", "module"), [("class_shapes", "sklearn.manifold"), ("influence_extremes", "sklearn.neighbors")]
+)
+def test_a_missing_module_is_named(monkeypatch, one_line, function, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    one_line(lambda: getattr(image_statistics, function)("digits"), module, "pip install 'snljax[vision]'")

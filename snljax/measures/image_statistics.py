@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from snljax.data import images
+from snljax.data.downloads import optional
 from snljax.data.images import Images
 from snljax.measures import memorization
 
@@ -154,8 +155,7 @@ def class_shapes(
 
     Source: 001_bf8ff98528848446.txt, Figure 1 (the comparison is ours).
     """
-    from sklearn.manifold import TSNE
-
+    manifold = optional("sklearn.manifold")
     found = images.load(dataset, split, size=size)
     _check("n", n, 100, len(found.labels), "the images there are")
     _check("seeds", seeds, 1, 1000, "seeds")
@@ -177,7 +177,7 @@ def class_shapes(
         for k in classes:
             noise[label == k] = normal[label == k] @ own[k]
         kinds = [
-            TSNE(random_state=seed, init="pca").fit_transform(x)
+            manifold.TSNE(random_state=seed, init="pca").fit_transform(x)
             for x in (flat[rows], means[label] + noise, means[label] + normal @ equal)
         ]
         places.append(kinds)
@@ -201,10 +201,9 @@ def _highest_first(scores: NDArray, labels: NDArray, k: int) -> NDArray:
 
 def _misplaced(found: Images, rows: NDArray) -> NDArray:
     """1 where most of an image's nearest neighbours are of another class, 0 elsewhere and for rows not asked for."""
-    from sklearn.neighbors import NearestNeighbors
-
+    neighbors = optional("sklearn.neighbors")
     flat = found.images.reshape(len(found.labels), -1).astype(np.float32)
-    near = NearestNeighbors(n_neighbors=NEIGHBOURS + 1, algorithm="brute").fit(flat)
+    near = neighbors.NearestNeighbors(n_neighbors=NEIGHBOURS + 1, algorithm="brute").fit(flat)
     neighbours = near.kneighbors(flat[rows], return_distance=False)
     out = np.zeros(len(flat))
     for row, places in zip(rows, neighbours, strict=True):
