@@ -96,8 +96,8 @@ def positions(scores: NDArray, groups: NDArray) -> NDArray:
     """Where each score stands in its group, from the highest (near 0) to the lowest (near 1), float32."""
     out = np.zeros(len(scores), np.float32)
     for group in np.unique(groups):
-        own = np.flatnonzero(groups == group)
-        out[own[np.argsort(-scores[own], kind="stable")]] = (np.arange(len(own)) + 0.5) / len(own)
+        order = memorization.highest_first(scores, groups, group)
+        out[order] = (np.arange(len(order)) + 0.5) / len(order)
     return out
 
 

@@ -52,7 +52,7 @@ def influence_extremes(
     sizes = np.bincount(found.labels)
     _check("each", each, 1, int(sizes.min()) // 2, "half of the smallest class")
     scores = memorization.influence_scores(found.images, found.labels)
-    orders = [_highest_first(scores, found.labels, k) for k in range(len(found.classes))]
+    orders = [memorization.highest_first(scores, found.labels, k) for k in range(len(found.classes))]
     index = np.stack([[order[:each], order[::-1][:each]] for order in orders])
     shares = [max(1, round(tail * len(order))) for order in orders]
     ends = [[order[:n], order[-n:]] for order, n in zip(orders, shares, strict=True)]
@@ -115,14 +115,13 @@ def class_correlations(dataset: str = "digits", parts: int = 5, split: str = "tr
         squares.append((overlaps[::2, 1::2] + overlaps[1::2, ::2]) / 2)
     square = np.array(squares)
     diagonal = np.diagonal(square, axis1=1, axis2=2)
-    ratio = diagonal[:, :, None] / square
     overlap = np.sqrt(memorization.class_overlaps(found.images, found.labels))
     along = ("part", "class", "other")
     return xr.Dataset(
         {
             "norm": (("class", "other"), overlap),
-            "noise_correlation": (along, np.stack([memorization.correlation_ratios(s, sizes) for s in square])),
-            "ratio": (along, ratio),
+            "noise_correlation": (along, np.array([memorization.correlation_ratios(s, sizes) for s in squares])),
+            "ratio": (along, np.array([memorization.correlation_ratios(s, np.ones(classes)) for s in squares])),
             "cosine": (along, square / np.sqrt(diagonal[:, :, None] * diagonal[:, None, :])),
         },
         {"class": list(found.classes), "other": list(found.classes)},
@@ -192,11 +191,6 @@ def class_shapes(
         {"seed": range(seeds), "kind": ["data", "own noise", "equal noise"], "class": list(found.classes)},
         _about(found),
     )
-
-
-def _highest_first(scores: NDArray, labels: NDArray, k: int) -> NDArray:
-    own = np.flatnonzero(labels == k)
-    return own[np.argsort(-scores[own], kind="stable")]
 
 
 def _misplaced(found: Images, rows: NDArray) -> NDArray:

@@ -49,6 +49,25 @@ def influence_scores(features: ArrayLike, labels: ArrayLike, ddof: int = 0, dtyp
     return scores
 
 
+def highest_first(scores: ArrayLike, labels: ArrayLike, label: Any) -> NDArray:
+    """Positions of a class's samples in the order of their scores, the highest first.
+
+    Args:
+        scores: shape (n,).
+        labels: shape (n,).
+        label: the class.
+
+    Returns:
+        Positions, shape (samples of the class,); equal scores keep their order.
+
+    Example:
+        >>> highest_first([1.0, 5.0, 3.0, 9.0], [0, 0, 0, 1], 0).tolist()
+        [1, 2, 0]
+    """
+    own = np.flatnonzero(np.asarray(labels) == label)
+    return own[np.argsort(-np.asarray(scores)[own], kind="stable")]
+
+
 def class_overlaps(features: ArrayLike, labels: ArrayLike, ddof: int = 0, dtype: Any = np.float32) -> NDArray:
     r"""Squared norms of the products of the classes' noise factors, from samples.
 

@@ -226,6 +226,7 @@ def _fingerprint(*key: Any) -> str:
 def _key(experiment: Experiment, config: Any, swept: frozenset[str], block: Block, devices: Any, precision: str) -> Any:
     functions = _Functions(experiment.draw, experiment.init, experiment.step, experiment.measure, experiment.data)
     statics = statics_of(config)
+    # Other data are another program: their shapes may differ, and a store stands for them.
     mark = "" if experiment.data is None else _load(experiment.data, statics).mark
     return functions, statics, swept, block, devices, precision, _dtype(float), mark
 
