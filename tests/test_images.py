@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _pickle
 import ast
 import gzip
 import hashlib
@@ -10,11 +11,14 @@ import io
 import os
 import pathlib
 import pickle
+import pickletools
 import shutil
 import struct
 import sys
 import tarfile
 import threading
+import tracemalloc
+import warnings
 from typing import ClassVar
 
 import chex
@@ -350,6 +354,249 @@ def test_names_that_a_pickle_may_not_use(tmp_path, one_line, asked):
     one_line(lambda: images.load("cifar10", "test", folder=tmp_path), "test_batch", f"it asks for {text}")
 
 
+ENDS = b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00"  # no subarray, names and fields; sizes unset; no flags
+
+
+def dtype_program(code=b"u1", order=b"|", ends=ENDS, flags=b"K\x00K\x01", version=b"K\x03"):
+    head = b"cnumpy\ndtype\n" + text_program(code) + flags + b"\x87R"
+    return head + b"(" + version + text_program(order) + ends + b"tb"
+
+
+def text_program(text):
+    return b"U" + bytes([len(text)]) + text
+
+
+def array_program(dtype=None, shape=b"K\x02K\x03\x86", start=b"K\x00\x85", data=b"abcdef", kind=b"numpy\nndarray"):
+    """Opcodes of Python 2 for an array, by default the bytes abcdef in shape (2, 3)."""
+    empty = b"cnumpy.core.multiarray\n_reconstruct\nc" + kind + b"\n" + start + b"U\x01b\x87R"
+    return empty + b"(K\x01" + shape + (dtype or dtype_program()) + b"\x89" + text_program(data) + b"tb"
+
+
+def add_program(folder, program):
+    """Write the pickles; the test batch has one more entry, under a key that nobody asks for."""
+    batches = write_pickles(folder)
+    whole = (folder / "test_batch").read_bytes()
+    (folder / "test_batch").write_bytes(whole[:-1] + b"U\x05other" + program + b"s.")
+    return batches
+
+
+# What to add, and what the reader makes of it.
+HARMLESS = {
+    "an array": (array_program(), np.frombuffer(b"abcdef", "u1").reshape(2, 3)),
+    "its other order": (
+        array_program(dtype_program(b"i2", b">"), b"K\x03\x85"),
+        np.array([0x6162, 0x6364, 0x6566]),
+    ),
+    "no elements": (array_program(shape=b"K\x00K\x03\x86", data=b""), np.zeros((0, 3), "u1")),
+    "a dtype in the memo": (array_program(dtype_program() + b"r\xff\xff\xff\xff"), np.frombuffer(b"abcdef", "u1")),
+    "a list in itself": (b"]q\x63h\x63a", None),
+    "a memo index of 2^32 - 1": (b"Nr\xff\xff\xff\xff", None),
+    "deep tuples": (b")" + b"\x85" * 50_000, None),
+    "deep lists": (b"]" * 50_000 + b"a" * 49_999, None),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_pickles_with_more_than_is_needed(tmp_path, name):
+    """They are read, and nothing is reserved that is larger than the file by more than objects are."""
+    program, expected = HARMLESS[name]
+    batches = add_program(tmp_path, program)
+    tracemalloc.start()
+    found = image_files._unpickled(tmp_path / "test_batch")["other"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200 * (tmp_path / "test_batch").stat().st_size
+    if expected is not None:
+        np.testing.assert_array_equal(found, expected.reshape(found.shape))
+    check(images.load("cifar10", "test", folder=tmp_path), *joined(batches, "test"), NAMES, tmp_path)
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("kind", ["O", "V4", "S3", "U2", "M8[s]", "m8[s]", "c8", "i4,f4", "(2,)i4,i4"])
+def test_arrays_of_anything_but_numbers(tmp_path, one_line, kind, protocol):
+    write_pickles(tmp_path)
+    content = pickle.loads((tmp_path / "test_batch").read_bytes(), encoding="bytes")
+    (tmp_path / "test_batch").write_bytes(pickle.dumps(content | {b"other": np.zeros(2, kind)}, protocol))
+    one_line(lambda: images.load("cifar10", "test", folder=tmp_path), "test_batch: cannot be unpickled")
+
+
+ENCODE = b"c_codecs\nencode\n"
+LONG_TEXT = b"X\x00\x00\x02\x00" + b"a" * 2**17
+HOSTILE = {
+    "objects over bytes": array_program(dtype_program(b"O8"), data=b"\x01" * 48),
+    "objects whose flag is taken away": array_program(dtype_program(b"O8", ends=ENDS[:-1] + b"\x00"), b"K\x01\x85"),
+    "a dtype with the flags of objects": array_program(dtype_program(ends=ENDS[:-1] + b"\x3f")),
+    "a dtype with a subarray": array_program(
+        dtype_program(b"V6", ends=b"cnumpy\ndtype\nU\x01O\x85RK\x02\x86" + ENDS[1:])
+    ),
+    "a dtype with fields": array_program(dtype_program(ends=b"NU\x01a\x85}" + ENDS[3:])),
+    "a dtype with sizes": array_program(dtype_program(ends=b"NNNJ\xff\xff\x00\x00K\x01K\x00")),
+    "another version of a dtype": array_program(dtype_program(version=b"K\x04")),
+    "a dtype's flag": array_program(dtype_program(flags=b"K\x01K\x01")),
+    "no such number": array_program(dtype_program(b"i3")),
+    "no such dtype": array_program(dtype_program(b"u1,O")),
+    "a byte order that is none": array_program(dtype_program(b"i2", b"^"), b"K\x03\x85"),
+    "no byte order": array_program(dtype_program(b"i2", b""), b"K\x03\x85"),
+    "two byte orders": array_program(dtype_program(b"i2", b"<>"), b"K\x03\x85"),
+    "a byte order of bytes": array_program(dtype_program(order=b"<")),
+    "a dtype that is not finished": array_program(b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R"),
+    "a dtype that is finished twice": dtype_program() + b"(K\x03U\x01|" + ENDS + b"tb",
+    "no dtype": array_program(b"U\x02u1"),
+    "a shape larger than the bytes": array_program(shape=b"K\x02K\x04\x86"),
+    "a shape smaller than the bytes": array_program(shape=b"K\x02K\x02\x86"),
+    "a huge shape": array_program(shape=b"J\xff\xff\xff\x7f" * 2 + b"\x86"),
+    "a shape whose size overflows to 6": array_program(shape=b"\x8a\x09" + (2**64 + 6).to_bytes(9, "little") + b"\x85"),
+    "a huge shape of no elements": array_program(
+        shape=b"K\x00" + 2 * (b"\x8a\x08" + b"\xff" * 7 + b"\x7f") + b"\x87", data=b""
+    ),
+    "a negative shape": array_program(shape=b"J\xfe\xff\xff\xffJ\xfd\xff\xff\xff\x86"),
+    "a shape of flags": array_program(shape=b"\x88K\x06\x86"),
+    "a shape of fractions": array_program(shape=b"G" + struct.pack(">d", 6) + b"\x85"),
+    "a shape that is a list": array_program(shape=b"]K\x06a"),
+    "40 axes": array_program(shape=b"(" + b"K\x01" * 40 + b"t", data=b"a"),
+    "an array that is large at once": array_program(start=b"J\x00\x00\x00\x01\x85"),
+    "an array that is something else": array_program(kind=b"numpy\ndtype"),
+    "a buffer of objects": b"cnumpy.core.numeric\n_frombuffer\n("
+    + b"U\x08"
+    + b"\x01" * 8
+    + dtype_program(b"O8")
+    + b"K\x01\x85X\x01\0\0\0CtR",
+    "a buffer that is too short": b"cnumpy._core.numeric\n_frombuffer\n(U\x01a"
+    + dtype_program()
+    + b"K\x02\x85X\x01\0\0\0CtR",
+    "an array from nowhere": b"cnumpy\nndarray\nK\x06\x85\x85R",
+    "another encoding": ENCODE + b"X\x01\0\0\0aX\x05\0\0\0utf-8\x86R",
+    "encoded bytes": ENCODE + b"U\x01aX\x03\0\0\0hex\x86R",
+    "one text many times": b"]("
+    + ENCODE
+    + b"q\x60"
+    + LONG_TEXT
+    + b"X\x06\0\0\0latin1\x86q\x61R"
+    + b"h\x60h\x61R" * 50
+    + b"e",
+    "text that is called": b"U\x01a)R",
+    "a dtype that is called": dtype_program() + b")R",
+    "a call without arguments": b"cnumpy\ndtype\nNR",
+    "a dictionary with a state": b"})b",
+    "a name with a state": b"cnumpy\nndarray\n}b",
+    "deep tuples as a key": b"})" + b"\x85" * 300_000 + b"Ns",
+    "an array as a key": b"}" + array_program() + b"Ns",
+    "a key without a value": b"}(U\x01au",
+    "items of a tuple": b")(NNu",
+    "a set": b"\x8f",
+    "an object": b"cnumpy\nndarray\nK\x06\x85\x85\x81",
+    "an instance": b"(inumpy\nndarray\n",
+    "a persistent id": b"Pa\n",
+    "an extension": b"\x82\x01",
+    "a buffer outside": b"\x97",
+    "no such opcode": b"\xff",
+    "a memo that was not set": b"h\xf0",
+    "no such group": b"e",
+    "a group that stays open": b"N(",
+    "more than one value": b"NN",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_pickles(tmp_path, one_line, name):
+    add_program(tmp_path, HOSTILE[name])
+    one_line(lambda: images.load("cifar10", "test", folder=tmp_path), "test_batch: cannot be unpickled")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"\x80\x02s.", "its stack runs empty"),
+        (b"\x80\x02}(s.", "its stack runs empty"),
+        (b"\x80\x02}N.", "left over"),
+        (b"\x80\x02}.}", "left over"),
+        (b"\x80\x06}.", "it uses PROTO"),
+        (b"\x80\x04\x95" + struct.pack("<Q", 9) + b"}.", "it uses FRAME"),
+        (b"\x8e" + struct.pack("<Q", 2**62) + b"a.", "ValueError"),
+        (b"}U\x01\xffNs.", "UnicodeDecodeError"),
+    ],
+)
+def test_pickles_that_are_damaged(tmp_path, one_line, content, text):
+    write_pickles(tmp_path)
+    (tmp_path / "test_batch").write_bytes(content)
+    one_line(lambda: images.load("cifar10", "test", folder=tmp_path), "test_batch: cannot be unpickled", text)
+
+
+def test_the_pickle_machine_is_not_used(tmp_path, monkeypatch):
+    batches = write_pickles(tmp_path)
+
+    def used(*args, **kwargs):
+        raise AssertionError("pickle was used")
+
+    for name in ("load", "loads", "Unpickler", "_Unpickler", "_load", "_loads"):
+        monkeypatch.setattr(pickle, name, used)
+    check(images.load("cifar10", "test", folder=tmp_path), *joined(batches, "test"), NAMES, tmp_path)
+    assert not [
+        v for v in vars(image_files).values() if v is pickle or getattr(v, "__base__", None) is _pickle.Unpickler
+    ]
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_arrays_of_other_layouts(tmp_path, protocol):
+    """Fortran's order, the other byte order, labels as an array, read-only, in every protocol of Python 3."""
+    batches = write_pickles(tmp_path)
+    pixels, labels = batches["test_batch"]
+    rows, labels = np.asfortranarray(rows_of(pixels)), labels.astype(">i4")
+    labels.flags.writeable = False
+    (tmp_path / "test_batch").write_bytes(pickle.dumps({"data": rows, "labels": labels}, protocol))
+    check(images.load("cifar10", "test", folder=tmp_path), *joined(batches, "test"), NAMES, tmp_path)
+
+
+def mutated(content, rng):
+    """One to three bytes changed, left out or put in, or the end cut off."""
+    content = bytearray(content)
+    for _ in range(rng.integers(1, 4)):
+        at, kind = int(rng.integers(len(content))), rng.integers(10)
+        if kind < 6:
+            content[at] = rng.integers(256)
+        elif kind < 8:
+            content.insert(at, rng.choice(list(b"Nh\x85\x86Rb(t.K\x00q}]se")))
+        elif kind < 9 and at:
+            del content[at]
+        elif at:
+            del content[at:]
+    return bytes(content)
+
+
+@pytest.mark.parametrize("dump", [python2, lambda value: pickle.dumps(value, 2), lambda value: pickle.dumps(value, 5)])
+def test_mutated_pickles(tmp_path, dump):
+    """Each is refused, or read as `pickle` reads it, which then calls nothing else either."""
+    value = {
+        b"data": np.arange(6, dtype=np.uint8).reshape(2, 3),
+        b"labels": [1, 300, -1, 2**40],
+        b"rest": (0.5, None, b"x"),
+    }
+    rng, whole, file, refused = np.random.default_rng(0), dump(value), tmp_path / "file", []
+    for _ in range(500):
+        content = mutated(whole, rng)
+        file.write_bytes(content)
+        try:
+            found = image_files._unpickled(file)
+        except ValueError as error:
+            refused.append(str(error))
+            continue
+        if any(opcode.name == "LONG_BINPUT" for opcode, _, _ in pickletools.genops(content)):
+            continue  # `pickle` itself would reserve memory for all the indices up to that one
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python 2's flags of a dtype
+            expected = pickle.loads(content, encoding="bytes")
+        assert list(found) == [k.decode() if isinstance(k, bytes) else str(k) for k in expected]
+        for a, b in zip(found.values(), expected.values(), strict=True):
+            if isinstance(a, np.ndarray):
+                assert (a.dtype, a.shape) == (b.dtype, b.shape)
+                assert a.dtype.kind in "biuf"
+                np.testing.assert_array_equal(a, b)
+            elif not any(name in repr(a) for name in ("_Name", "_Dtype", "_Array")):  # inside a list, nobody's
+                assert repr(a) == repr(b)
+    assert 0 < len(refused) < 500
+    assert all(text.startswith(f"{file}: cannot be unpickled") and "\n" not in text for text in refused)
+
+
 def redump(**changes):
     """A step that changes entries of the third batch; None removes one."""
 
@@ -375,6 +622,9 @@ def redump(**changes):
         (redump(data=np.zeros((3, 3072))), ["data_batch_3: no images under 'data'"]),
         (redump(labels=None), ["data_batch_3: no labels under 'labels'"]),
         (redump(labels=[0.5, 1, 2]), ["data_batch_3: no labels under 'labels'"]),
+        (redump(labels=np.array(1)), ["data_batch_3: no labels under 'labels'"]),
+        (redump(labels=np.ones((3, 1), int)), ["data_batch_3: no labels under 'labels'"]),
+        (redump(labels=[1, 2, 2**63]), ["data_batch_3: no labels under 'labels'"]),
         (redump(labels=[1, 2]), ["data_batch_3: 3 images and 2 labels"]),
         (redump(labels=[1, 2, 10]), ["data_batch_3: label 10", "allowed: 0 to 9"]),
         (redump(labels=[1, 2, -1]), ["data_batch_3: label -1", "allowed: 0 to 9"]),
