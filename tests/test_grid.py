@@ -6,9 +6,13 @@ import dataclasses
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import tomli_w
 from conftest import PowersConfig
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import snljax as snl
 from snljax import Grid, experiments
@@ -40,6 +44,13 @@ def test_numpy_numbers_are_numbers():
     assert (grid.seeds, grid.config.K, grid.config.mu, grid.config.regrow) == ((3,), 5, 0.5, True)
     assert Grid(NAME, seed=[np.int64(1), np.int64(2)]).seeds == (1, 2)
     assert Grid(NAME, seed=np.arange(3)).seeds == (0, 1, 2)
+
+
+def test_arrays_of_no_dimension_are_numbers():
+    grid = Grid(NAME, snl.zip(mu=[np.array(2), jnp.float32(3)]), seed=np.array(3), K=jnp.int32(5))
+    assert (grid.seeds, grid.config.K, grid.axes[0].coordinate) == ((3,), 5, (2.0, 3.0))
+    assert type(grid.seeds[0]) is type(grid.config.K) is int
+    assert Grid(NAME, seed=[np.array(4), 5], reading=np.str_("printed")).seeds == (4, 5)
 
 
 def test_no_axis_at_all_is_one_cell():
@@ -199,6 +210,10 @@ def test_toml_spellings(write):
         (lambda: Grid(NAME, learning_rte=[1.0, 2.0]), ("'learning_rte'", "did you mean 'learning_rate'?")),
         (lambda: Grid(NAME, snl.zip(sgima_p=[1.0])), ("'sgima_p'", "did you mean 'sigma_p'?")),
         (lambda: Grid(NAME, reading="fited"), ("reading", "'fited'", "did you mean 'fitted'?", "printed")),
+        (lambda: Grid(NAME, reading=["printed"]), ("reading", "['printed']", "printed")),
+        (lambda: Grid(NAME, reading=np.ones((9, 9))), ("reading", "array", "printed")),
+        (lambda: Grid(NAME, reading=snl.zip(mu=[1])), ("reading", "Zip", "printed")),
+        (lambda: Grid(np.ones((9, 9))), ("experiment", "ndarray", "a name or an Experiment")),
         (lambda: Grid(NAME, descent="dens"), ("descent", "'dens'", "did you mean 'dense'?", "'span'")),
         # ranges, also against other fields
         (lambda: Grid(NAME, K=201), ("K", "201", "[1, d]", "d = 200")),
@@ -219,7 +234,14 @@ def test_toml_spellings(write):
         (lambda: Grid(NAME, sigma_p=np.inf), ("sigma_p", "inf", "finite")),
         (lambda: Grid(NAME, sigma_p=[1.0, 1e300]), ("sigma_p", "1e+300")),
         (lambda: Grid(NAME, sigma_p=1e300), ("sigma_p", "1e+300")),
+        (lambda: Grid(NAME, sigma_p=10**400), ("sigma_p", "1000", "too large")),
         (lambda: Grid(NAME, steps=2**31), ("steps", "2147483648", "2147483647")),
+        (lambda: Grid(NAME, steps=10**5000), ("steps", "many digits", "2147483647")),
+        # what the engine sees: float32
+        (lambda: Grid(NAME, mu=1e-60), ("mu", "1e-60", "float32, where it is 0.0", "(0, inf)")),
+        (lambda: Grid(NAME, mu=[1.0, 1e-40]), ("mu", "1e-40", "float32, where it is 0.0", "(0, inf)")),  # subnormal
+        (lambda: Grid(NAME, sigma_p=[0.0, -0.0]), ("sigma_p", "-0.0", "repeated")),
+        (lambda: Grid(NAME, sigma_p=[0.0, 1e-60]), ("sigma_p", "1e-60", "repeated", "float32, where it is 0.0")),
         # axes
         (lambda: Grid(NAME, sigma_p=[]), ("sigma_p", "empty")),
         (lambda: Grid(NAME, seed=[]), ("seed", "empty")),
@@ -270,6 +292,12 @@ def test_bad_input_is_refused_in_one_line(build, named, one_line):
         ([("steps", int, snl.field(1, static=True))], ("steps",)),
         ([("steps", int, snl.field(1)), ("seed", int, snl.field(0))], ("'seed'",)),
         ([("steps", int, snl.field(1)), ("step", int, snl.field(0))], ("'step'",)),
+        ([("steps", int, snl.field(1)), ("reading", float, snl.field(0.0))], ("'reading'", "Grid", "another name")),
+        ([("steps", int, snl.field(1)), ("experiment", float, snl.field(0.0))], ("'experiment'", "Grid")),
+        ([("steps", int, snl.field(1)), ("self", float, snl.field(0.0))], ("'self'", "Grid")),
+        ([("steps", int, snl.field(1)), ("rate", float, snl.field("a"))], ("default", "rate", "'a'", "a number")),
+        ([("steps", int, snl.field(1, range="[0, most]"))], ("steps", "[0, most]")),
+        ([("steps", int, snl.field(1)), ("k", str, snl.field("a", static=True, range="[0, 1]"))], ("k", "[0, 1]")),
         ([("steps", int, snl.field(1)), ("kind", str, snl.field("a"))], ("kind", "static")),
         ([("steps", int, snl.field(1)), ("size", tuple, snl.field((), static=True))], ("size", "int, float, bool")),
     ],
@@ -280,6 +308,58 @@ def test_a_malformed_experiment_is_refused(declared, named, powers):
         Grid(powers._replace(Config=config))
     assert "\n" not in str(refused.value)
     assert all(n in str(refused.value) for n in named)
+
+
+REGISTER = "@jax.tree_util.register_dataclass above @dataclasses.dataclass(frozen=True)"
+DECLARED = [("rate", float, snl.field(1.0)), ("steps", int, snl.field(1)), ("width", int, snl.field(3, static=True))]
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        (lambda make: make(frozen=True), ("not registered",)),
+        (lambda make: jax.tree_util.register_dataclass(make()), ("not frozen",)),
+        (
+            lambda make: jax.tree_util.register_dataclass(make(frozen=True), ["rate", "steps", "width"], []),
+            ("rate, steps, width", "and rate, steps are"),
+        ),
+        (
+            lambda make: jax.tree_util.register_dataclass(make(frozen=True), ["steps"], ["rate", "width"]),
+            ("fields steps,", "and rate, steps are"),
+        ),
+        (
+            lambda make: jax.tree_util.register_dataclass(make(frozen=True), ["steps", "rate"], ["width"]),
+            ("fields steps, rate,", "and rate, steps are"),
+        ),
+        (lambda make: lambda: None, ("not a dataclass",)),
+        (lambda make: make(frozen=True)(), ("not a dataclass",)),
+    ],
+    ids=["unregistered", "not frozen", "static traced", "traced static", "order", "function", "instance"],
+)
+def test_a_config_that_jax_does_not_see_as_it_says_is_refused(make, named, powers, one_line):
+    config = make(lambda **how: dataclasses.make_dataclass("Made", DECLARED, **how))
+    one_line(lambda: Grid(powers._replace(Config=config)), "powers: ", REGISTER, *named)
+
+
+def test_readings_are_configs(powers, one_line):
+    Nameless = dataclasses.make_dataclass("Nameless", [("rate", float), ("steps", int)], frozen=True)
+    nameless = powers._replace(Config=jax.tree_util.register_dataclass(Nameless))
+    one_line(lambda: Grid(nameless), "powers", "'rate'", "a default")
+    assert Grid(nameless._replace(readings={"one": Nameless(0.5, 2)})).config.rate == 0.5
+    one_line(lambda: Grid(powers._replace(readings={"one": 5})), "powers", "'one'", "5", "PowersConfig")
+
+
+def test_none_at_the_end_of_a_range_is_no_end(powers):
+    fields = [
+        ("steps", int, snl.field(1, range="[0, most]")),
+        ("most", int | None, snl.field(None, static=True, range="[1, inf)")),
+    ]
+    capped = powers._replace(
+        Config=jax.tree_util.register_dataclass(dataclasses.make_dataclass("Made", fields, frozen=True))
+    )
+    assert Grid(capped, steps=10**6).config.steps == 10**6
+    with pytest.raises(ValueError, match="steps: 6 is out of range"):
+        Grid(capped, steps=6, most=[None, 5])
 
 
 def test_a_check_of_ones_own_sees_every_bucket(powers, one_line):
@@ -323,6 +403,22 @@ HEADER = 'experiment = "topk_pruning"\n'
         (HEADER + "[axes]\nsigma_p = {start = 1, stop = 2, num = 1.5}\n", ("sigma_p", "num", "1.5")),
         (HEADER + "[axes]\nsigma_p = {start = 0, stop = 2, num = 2, log = true}\n", ("sigma_p", "log", "above 0")),
         (HEADER + "[axes]\nsigma_p = {start = 1, stop = inf, num = 3}\n", ("sigma_p", "inf")),
+        (HEADER + 'reading = ["x"]\n', ("reading", "['x']", "fitted")),
+        (HEADER + "reading = 1979-05-27\n", ("reading", "1979", "fitted")),
+        ('experiment = ["topk_pruning"]\n', ("experiment", "['topk_pruning']")),
+        ("experiment = {}\n", ("experiment", "{}")),
+        (HEADER + f"[settings]\nmu = {'9' * 5000}\n", ("not valid TOML", "digits")),
+        (HEADER + f"[settings]\nmu = 0x{'f' * 5000}\n", ("mu", "too large")),
+        (HEADER + f"[settings]\nmu = {'9' * 400}\n", ("mu", "too large")),
+        (HEADER + f"[settings]\nmu = {'[' * 9999}\n", ("not valid TOML",)),
+        (HEADER + '[axes]\n"a\\nb" = 1\n', ("a b", "1 in [axes]")),
+        (HEADER + "[axes]\nsigma_p = {start = 1, stop = 2, num = 1000000000000}\n", ("sigma_p", "num", "1000000")),
+        (HEADER + "[axes]\nseed = {start = 0, stop = 1, num = 1000000000000}\n", ("seed", "num", "1000000")),
+        (HEADER + f"[axes]\nmu = {{start = 1{'0' * 400}, stop = 2, num = 2}}\n", ("mu", "start", "finite")),
+        (HEADER + "[axes]\nmu = {start = -1.7e308, stop = 1.7e308, num = 3}\n", ("mu", "too far apart")),
+        (HEADER + "[axes]\nK = {start = -1.7e308, stop = 1.7e308, num = 3}\n", ("K", "too far apart")),
+        (HEADER + "[axes]\nseed = {start = 0, stop = 2147483648, num = 2}\n", ("seed", "2147483648")),
+        (HEADER + "[axes]\nseed = {start = -1, stop = 1, num = 3}\n", ("seed", "-1")),
         (HEADER + "[axes]\nK = {start = nan, stop = 3, num = 3}\n", ("K", "nan")),
         (HEADER + "[axes]\nK = {start = 1, stop = 3, num = 9}\n", ("K", "repeated")),
         (HEADER + "[[zip]]\nsigma_p = [1.0, 2.0]\nmu = [1.0]\n", ("'sigma_p': 2", "'mu': 1")),
@@ -348,6 +444,118 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.toml").write_bytes(b'experiment = "\xff"')
     with pytest.raises(ValueError, match=r"latin\.toml: cannot be read"):
         Grid.from_toml(tmp_path / "latin.toml")
+
+
+TOML_KEYS = st.sampled_from(
+    ["sigma_p", "K", "d", "mu", "steps", "seed", "descent", "first_prune", "reading", "experiment", "self", "protocol",
+     "start", "stop", "num", "log", "status", "a\nb", ""]
+)  # fmt: skip
+TOML_VALUES = st.recursive(
+    st.booleans()
+    | st.sampled_from(
+        [0, 1, 3, -1, 2**31, 10**13, 10**400, 0.0, 0.5, 1e-60, 1e300, 1.7e308, float("inf"), float("nan")]
+    )
+    | st.sampled_from(["", "none", "dense", "printed", NAME, "a\nb", "\u2028"])
+    | st.dates()
+    | st.times(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TOML_KEYS, inner, max_size=3),
+    max_leaves=5,
+)
+TOML_TABLES = st.dictionaries(
+    TOML_KEYS,
+    TOML_VALUES | st.fixed_dictionaries({"start": TOML_VALUES, "stop": TOML_VALUES, "num": TOML_VALUES | st.just(2)}),
+    max_size=2,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.fixed_dictionaries(
+        {"experiment": st.just(NAME) | TOML_VALUES},
+        optional={
+            "reading": TOML_VALUES,
+            "settings": TOML_TABLES | TOML_VALUES,
+            "axes": TOML_TABLES | TOML_VALUES,
+            "zip": st.lists(TOML_TABLES, max_size=2) | TOML_VALUES,
+        },
+    )
+)
+def test_any_toml_is_a_grid_or_one_line(content, tmp_path):
+    path = tmp_path / "grid.toml"
+    path.write_text(tomli_w.dumps(content), encoding="utf-8")
+    try:
+        grid = Grid.from_toml(path)
+    except ValueError as refused:
+        message = str(refused)
+        assert message.startswith(f"{path}: ")
+        assert len(message.splitlines()) == 1
+    else:
+        grid.to_toml(path)
+        assert_same_grid(Grid.from_toml(path), grid)
+
+
+# --- what the engine sees ---------------------------------------------------------------------------
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Ends:
+    """Traced and static numbers between open and closed ends."""
+
+    inner: float = snl.field(0.5, range="(0, 1)")
+    closed: float = snl.field(0.05, range="[0, 0.1]")
+    below: float = snl.field(0.5, range="(0, top)")
+    top: float = snl.field(1.0)
+    still: float = snl.field(0.5, static=True, range="(0, 1)")
+    steps: int = snl.field(1)
+
+
+@pytest.fixture
+def ends(powers):
+    return powers._replace(name="ends", Config=Ends)
+
+
+BESIDE_ONE, BESIDE_ZERO = 1 - 1e-12, 1e-60
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"inner": BESIDE_ONE}, ("inner", "0.999999999999", "where it is 1.0", "(0, 1)")),
+        ({"inner": [0.5, BESIDE_ZERO]}, ("inner", "1e-60", "where it is 0.0", "(0, 1)")),
+        ({"below": 0.3, "top": 0.3 + 1e-12}, ("below", "0.3", "(0, top)", "top = 0.3")),
+        ({"below": [0.1, 0.3], "top": [0.9, 0.3 + 1e-12]}, ("below", "0.3", "top = 0.3")),
+        ({"closed": 0.1 + 1e-6}, ("closed", "0.100001", "[0, 0.1]")),
+        ({"top": [1e300, 2.0]}, ("top", "1e+300", "too large", "float32")),
+        ({"top": [1.0, 1.0 + 1e-12]}, ("top", "1.000000000001", "repeated", "float32, where it is 1.0")),
+    ],
+)
+def test_traced_numbers_are_checked_as_the_engine_sees_them(settings, named, ends, one_line):
+    """Refused in float32; in float64 all but what is outside there too."""
+    one_line(lambda: Grid(ends, **settings), *named)
+    with jax.enable_x64(True):
+        if "closed" in settings:
+            one_line(lambda: Grid(ends, **settings), "closed")
+        else:
+            assert Grid(ends, **settings).checked_dtype == "float64"
+
+
+def test_a_closed_end_is_inside_and_static_numbers_stay_what_they_are(ends):
+    for x64 in (False, True):
+        with jax.enable_x64(x64):
+            assert Grid(ends, closed=[0.0, 0.1]).config.closed == 0.05
+            values = (BESIDE_ZERO, 0.5, 0.5 + 1e-12, BESIDE_ONE)
+            assert Grid(ends, still=values).axes[0].coordinate == values
+
+
+def test_a_grid_made_in_float64_is_checked_again_in_float32(ends, one_line):
+    with jax.enable_x64(True):
+        good, bad = Grid(ends, top=[1.0, 2.0]), Grid(ends, top=[1.0, 1.0 + 1e-12])
+    assert good.checked_dtype == bad.checked_dtype == "float64"
+    good.check_values()
+    assert good.checked_dtype == "float32"
+    one_line(bad.check_values, "top", "repeated", "float32")
+    assert bad.checked_dtype == "float64"
 
 
 # --- every experiment -------------------------------------------------------------------------------

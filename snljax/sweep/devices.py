@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import os
 import re
 from collections.abc import Sequence
@@ -9,6 +11,7 @@ from typing import Any
 
 import jax
 
+_MOST = 2**63 - 1
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -43,7 +46,7 @@ def resolve(devices: int | Sequence[Any] | None, useful: int) -> tuple[Any, ...]
         One device or more, all of this host.
 
     Raises:
-        ValueError: none, more than there are, or something else than devices.
+        ValueError: none, more than there are, one twice, or something else than devices.
 
     Example:
         >>> len(resolve(1, useful=10))
@@ -53,14 +56,19 @@ def resolve(devices: int | Sequence[Any] | None, useful: int) -> tuple[Any, ...]
     available = jax.local_devices()
     if devices is None:
         return tuple(available[: max(useful, 1)])
-    if isinstance(devices, int) and not isinstance(devices, bool):
-        if not 1 <= devices <= len(available):
-            raise ValueError(f"devices: {devices}; allowed: 1 to {len(available)} on this host")
-        return tuple(available[:devices])
+    if isinstance(devices, numbers.Integral) and not isinstance(devices, bool):
+        count = int(devices)
+        if not 1 <= count <= len(available):
+            shown = count if abs(count) < _MOST else "a number of many digits"
+            raise ValueError(f"devices: {shown}; allowed: 1 to {len(available)} on this host")
+        return tuple(available[:count])
     if not isinstance(devices, (list, tuple)) or not all(isinstance(d, jax.Device) for d in devices):
         raise ValueError(f"devices: {devices!r}; allowed: a number, 1 to {len(available)}, or a list of JAX devices")
     if not devices:
         raise ValueError("devices: none given; allowed: one or more")
+    twice = [d for d in dict.fromkeys(devices) if devices.count(d) > 1]
+    if twice:
+        raise ValueError(f"devices: {twice[0]} is given twice; allowed: different devices")
     return tuple(devices)
 
 
@@ -76,7 +84,7 @@ def parse_memory(memory: str | int | None, devices: tuple[Any, ...]) -> int:
         Bytes per device.
 
     Raises:
-        ValueError: if the text is not a size, or the size is not positive.
+        ValueError: if the text is not a size, or the size is not positive or beyond any machine's.
 
     Example:
         >>> import jax
@@ -88,16 +96,32 @@ def parse_memory(memory: str | int | None, devices: tuple[Any, ...]) -> int:
         if limit:
             return int(0.8 * limit)
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2 // len(devices)
-    match = re.fullmatch(r"\s*([0-9.]+)\s*([kKMGT]?B?)\s*", str(memory))
-    unit = match[2].upper() if match else ""
-    unit += "B" if unit and not unit.endswith("B") else ""
-    try:
-        total = float(match[1]) * _UNITS[unit] if match and not isinstance(memory, bool) else 0
-    except ValueError:
-        total = 0
-    if total < 1:
+    total = _bytes(memory)
+    if total > _MOST:
+        raise ValueError("memory: more than 2^63 bytes; allowed: less, such as '2GB'")
+    if not total >= 1:  # NaN is not
         raise ValueError(f"memory: {memory!r} is not a size; allowed: bytes, or text such as '500MB' or '2GB'")
     return int(total) // len(devices)
+
+
+def _bytes(memory: Any) -> float:
+    """A size in bytes; NaN for what is none, infinity for what has too many digits."""
+    if isinstance(memory, bool):
+        return math.nan
+    if isinstance(memory, numbers.Real):
+        try:
+            return float(memory)
+        except OverflowError:
+            return math.inf
+    match = re.fullmatch(r"\s*([0-9.]+)\s*([kKMGT]?B?)\s*", str(memory))
+    if match is None:
+        return math.nan
+    unit = match[2].upper()
+    unit += "B" if unit and not unit.endswith("B") else ""
+    try:
+        return float(match[1]) * _UNITS[unit]
+    except ValueError:
+        return math.nan
 
 
 def human_bytes(size: int) -> str:

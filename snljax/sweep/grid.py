@@ -11,6 +11,7 @@ import math
 import numbers
 import pathlib
 import re
+import sys
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -23,10 +24,12 @@ from snljax import experiments
 from snljax.experiment import Experiment, FieldInfo, fields_of, readings_of
 
 _MAX_SEED = 2**31 - 1
-_MAX_FLOAT = float(np.finfo(np.float32).max)
+_MAX_NUM = 1_000_000  # of the values that {start, stop, num} stands for
 _SPACING = {"start", "stop", "num", "log"}
 _TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "a name"}
 _RESERVED = ("seed", "step", "status", "first_bad_step")
+_KEYWORDS = ("self", "experiment", "reading")  # of Grid itself
+_REGISTERED = "@jax.tree_util.register_dataclass above @dataclasses.dataclass(frozen=True)"
 _TOML_TABLES = ("experiment", "reading", "settings", "axes", "zip")
 
 
@@ -84,6 +87,9 @@ class Grid:
         ValueError: unknown experiment, reading or field (the nearest name is offered), a value of
             the wrong type or outside its range, an empty axis, a repeated value.
 
+    Attributes:
+        checked_dtype: the engine's float type under which the values were last checked, see `check_values`.
+
     Example:
         >>> grid = Grid("topk_pruning", sigma_p=[0.5, 1.0], K=range(10, 201, 10), seed=range(3))
         >>> grid.shape
@@ -97,14 +103,15 @@ class Grid:
     config: Any
     axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
+    checked_dtype: str
 
     def __init__(self, experiment: str | Experiment, *zips: Zip, reading: str | None = None, **settings: Any) -> None:
         self.experiment = experiments.get(experiment) if isinstance(experiment, str) else experiment
         self._fields = _checked_fields(self.experiment)
         readings = readings_of(self.experiment)
-        self.reading = reading if reading is not None else next(iter(readings))
-        if self.reading not in readings:
-            raise ValueError(_unknown("reading", self.reading, readings))
+        if reading is not None and not (isinstance(reading, str) and reading in readings):
+            raise ValueError(_unknown("reading", reading, readings))
+        self.reading = str(reading) if reading is not None else next(iter(readings))
 
         axes: list[Axis] = []
         fixed: dict[str, Any] = {}
@@ -112,37 +119,66 @@ class Grid:
         for bundle in zips:
             if not isinstance(bundle, Zip):
                 raise ValueError(
-                    f"{bundle!r} is of type {type(bundle).__name__}; allowed: zip(field=values, ...), or field=values"
+                    f"{_shown(bundle)} is of type {type(bundle).__name__}; "
+                    "allowed: zip(field=values, ...), or field=values"
                 )
             first = next(iter(bundle.fields))
-            checked = {f: self._axis_values(f, v, unique=f == first) for f, v in bundle.fields.items()}
+            checked = {f: self._axis_values(f, v) for f, v in bundle.fields.items()}
             axes.append(Axis(first, checked[first], checked))
         for name, value in settings.items():
             if isinstance(value, Zip):
                 if name in self._fields or name in _RESERVED:
                     raise ValueError(f"{name}: names a field; allowed: another name for an axis of several fields")
-                checked = {f: self._axis_values(f, v, unique=False) for f, v in value.fields.items()}
+                checked = {f: self._axis_values(f, v) for f, v in value.fields.items()}
                 axes.append(Axis(name, tuple(range(len(next(iter(checked.values()))))), checked))
             elif name == "seed":
                 if _is_sequence(value):
                     seeds = tuple(_seed(v) for v in _as_tuple(name, value))
-                    _check_axis(name, seeds, unique=True)
+                    _check_length(name, seeds)
                     axes.append(Axis(name, seeds, {}))
                     self.seeds = seeds
                 else:
                     self.seeds = (_seed(value),)
             elif _is_sequence(value):
-                values = self._axis_values(name, _as_tuple(name, value), unique=True)
+                values = self._axis_values(name, _as_tuple(name, value))
                 axes.append(Axis(name, values, {name: values}))
             else:
                 fixed[name] = _convert(self._field(name), value)
         self.axes = tuple(axes)
         self._check_names(fixed)
         self.config = dataclasses.replace(readings[self.reading], **fixed)
-        self._check_ranges()
+        self.check_values()
         if self.experiment.check is not None:
             for config in self.configs():
                 self.experiment.check(config)
+
+    def check_values(self) -> None:
+        """Check every value as the engine sees it under the present float type, and remember that type.
+
+        Traced numbers become float32 (float64 under ``jax.enable_x64``) before anything is trained: two
+        values may then be one, and a value just inside an open end may be the end. A grid that was made
+        under another type than it is swept under is checked again.
+
+        Raises:
+            ValueError: a value that is too large, repeated on its axis, or outside its range.
+
+        Example:
+            >>> grid = Grid("topk_pruning", sigma_p=[0.5, 1.0])
+            >>> grid.check_values()
+            >>> grid.checked_dtype
+            'float32'
+        """
+        dtype = _float_dtype()
+        given = {name: (getattr(self.config, name),) for name in self._fields}
+        given |= {name: values for axis in self.axes for name, values in axis.fields.items()}
+        seen = {name: _seen(self._fields[name], values, dtype) for name, values in given.items()}
+        for axis in self.axes:
+            if axis.name == "seed":
+                _check_unique(axis.name, axis.coordinate, axis.coordinate, dtype)
+            elif axis.name in axis.fields:  # else it is numbered
+                _check_unique(axis.name, axis.coordinate, seen[axis.name], dtype)
+        self._check_ranges(given, seen, dtype)
+        self.checked_dtype = dtype.name
 
     @property
     def shape(self) -> dict[str, int]:
@@ -253,7 +289,7 @@ class Grid:
             content = tomllib.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise ValueError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
-        except tomllib.TOMLDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits, or brackets
             raise ValueError(f"{path}: not valid TOML: {error}") from None
         for name in content:
             if name not in _TOML_TABLES:
@@ -264,12 +300,12 @@ class Grid:
             )
         for name, kind in (("settings", dict), ("axes", dict), ("zip", list)):
             if not isinstance(content.get(name, kind()), kind):
-                raise ValueError(f"{path}: {name} is {content[name]!r}; allowed: a table")
+                raise ValueError(f"{path}: {name} is {_shown(content[name])}; allowed: a table")
         for table in content.get("zip", []):
             if not isinstance(table, dict):
-                raise ValueError(f"{path}: zip holds {table!r}; allowed: a table, [[zip]]")
+                raise ValueError(f"{path}: zip holds {_shown(table)}; allowed: a table, [[zip]]")
         for table in ("settings", "axes"):
-            for name in {"self", "experiment", "reading"} & content.get(table, {}).keys():
+            for name in set(_KEYWORDS) & content.get(table, {}).keys():
                 raise ValueError(f"{path}: {name} stands in [{table}]; allowed: fields, and {name!r} above all tables")
         try:
             experiment = experiments.get(content["experiment"])
@@ -290,7 +326,8 @@ class Grid:
             settings = {**content.get("settings", {}), **axes}
             return cls(experiment, *bundles, reading=content.get("reading"), **settings)
         except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
+            told = " ".join(str(error).splitlines())  # a key of the file may hold line breaks
+            raise ValueError(f"{path}: {told}") from None
 
     def to_toml(self, path: str | pathlib.Path) -> None:
         """Write the grid so that `from_toml` reads it back.
@@ -322,14 +359,14 @@ class Grid:
             raise ValueError(_unknown("field", name, [*self._fields, "seed"], self.experiment.name))
         return self._fields[name]
 
-    def _axis_values(self, name: str, values: tuple[Any, ...], unique: bool) -> tuple[Any, ...]:
+    def _axis_values(self, name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
         if name == "seed":
             raise ValueError("seed: inside a zip; allowed: an axis of its own")
         info = self._field(name)
         if name == "steps":
             raise ValueError("steps: given several values; allowed: one (record_every gives the states on the way)")
         converted = tuple(_convert(info, v) for v in values)
-        _check_axis(name, converted, unique)
+        _check_length(name, converted)
         return converted
 
     def _check_names(self, fixed: Mapping[str, Any]) -> None:
@@ -341,58 +378,138 @@ class Grid:
         if twice:
             raise ValueError(f"{min(twice)}: given twice; allowed: once")
 
-    def _check_ranges(self) -> None:
+    def _check_ranges(
+        self, given: Mapping[str, Sequence[Any]], seen: Mapping[str, Sequence[Any]], dtype: np.dtype
+    ) -> None:
         """Every value against the range of its field, whose ends may be other fields of this grid."""
-        given = {name: (getattr(self.config, name),) for name in self._fields}
-        home: dict[str, Axis] = {}
-        for axis in self.axes:
-            given.update(axis.fields)
-            home.update(dict.fromkeys(axis.fields, axis))
+        home = {name: axis for axis in self.axes for name in axis.fields}
         for info in self._fields.values():
             if info.range is None:
                 continue
             low_open, *ends, high_open = _parse_range(info.range)
             for end, sign, is_open in ((ends[0], 1, low_open), (ends[1], -1, high_open)):
-                pairs: Iterable[tuple[Any, Any]]
+
+                def inside(value: Any, limit: Any, sign: int = sign, is_open: bool = is_open) -> bool:
+                    return sign * value > sign * limit or (value == limit and not is_open)
+
+                limits = given[end] if end in given else (float(end),)
+                limits_seen = seen.get(end, limits)
+                if _is_traced_float(info):
+                    limits_seen = [None if limit is None else _cast(limit, dtype) for limit in limits_seen]
+                values = builtins.zip(given[info.name], seen[info.name], strict=True)
+                ends_both = builtins.zip(limits, limits_seen, strict=True)
+                pairs: Iterable[tuple[tuple[Any, Any], tuple[Any, Any]]]
                 if end in given and info.name in home and home[info.name] is home.get(end):
-                    pairs = builtins.zip(given[info.name], given[end], strict=True)
+                    pairs = builtins.zip(values, ends_both, strict=True)
                 else:
-                    pairs = itertools.product(given[info.name], given.get(end) or (float(end),))
-                for value, limit in pairs:
-                    if value is None or sign * value > sign * limit or (value == limit and not is_open):
+                    pairs = itertools.product(values, ends_both)
+                for (value, number), (limit, limit_number) in pairs:
+                    if value is None or limit is None or inside(number, limit_number):
                         continue
+                    rounded = f" in {dtype.name}, where it is {number}," if inside(value, limit) else ""
                     where = f" ({end} = {limit})" if end in given else ""
                     none = " or none" if info.optional else ""
-                    raise ValueError(f"{info.name}: {value} is out of range; allowed: {info.range}{where}{none}")
+                    raise ValueError(
+                        f"{info.name}: {value} is out of range{rounded}; allowed: {info.range}{where}{none}"
+                    )
 
 
 def _checked_fields(experiment: Any) -> dict[str, FieldInfo]:
     """The fields of a well-formed experiment."""
     if not isinstance(experiment, Experiment):
         raise ValueError(
-            f"experiment: {experiment!r} is of type {type(experiment).__name__}; allowed: a name or an Experiment"
+            f"experiment: {_shown(experiment)} is of type {type(experiment).__name__}; allowed: a name or an Experiment"
         )
-    if not dataclasses.is_dataclass(experiment.Config):
-        raise ValueError(f"{experiment.name}: Config is not a dataclass; allowed: a frozen, registered dataclass")
+    if not (isinstance(experiment.Config, type) and dataclasses.is_dataclass(experiment.Config)):
+        raise ValueError(f"{experiment.name}: Config is not a dataclass; allowed: {_REGISTERED}")
     known = fields_of(experiment.Config)
     if "steps" not in known or known["steps"].static:
         raise ValueError(f"{experiment.name}: Config needs a field 'steps: int' that is not static")
     for info in known.values():
-        if info.name in _RESERVED:
-            raise ValueError(f"{experiment.name}: Config has a field {info.name!r}, which the engine uses itself")
+        if info.name in (*_RESERVED, *_KEYWORDS):
+            user = "Grid" if info.name in _KEYWORDS else "the engine"
+            raise ValueError(
+                f"{experiment.name}: Config has a field {info.name!r}, which {user} uses itself; allowed: another name"
+            )
         if info.type not in _TYPE_NAMES:
             raise ValueError(
                 f"{experiment.name}: field {info.name} has type {info.type}; allowed: int, float, bool, str"
             )
         if not info.static and (info.type is str or info.optional):
             raise ValueError(f"{experiment.name}: field {info.name} cannot be traced; allowed: mark it static")
+        if info.range is not None:
+            _check_range_of(experiment.name, info, known)
+    _check_config(experiment, known)
     return known
 
 
+def _check_range_of(experiment: str, info: FieldInfo, known: Mapping[str, FieldInfo]) -> None:
+    """A range needs numbers on both sides."""
+    _, *ends, _ = _parse_range(info.range or "")
+    numeric = (int, float)
+    for end in ends:
+        if info.type not in numeric or (known[end].type not in numeric if end in known else not _is_number(end)):
+            raise ValueError(
+                f"{experiment}: field {info.name} of type {info.type.__name__} has the range {info.range!r}; "
+                "allowed: a number between numbers, or between fields that are numbers"
+            )
+
+
+def _check_config(experiment: Experiment, known: Mapping[str, FieldInfo]) -> None:
+    """The Configs of an experiment cannot change, hold what their fields say, and are seen by JAX as they say."""
+    name, traced = experiment.name, [info.name for info in known.values() if not info.static]
+    if not experiment.Config.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise ValueError(f"{name}: Config is not frozen; allowed: {_REGISTERED}")
+    try:
+        readings = readings_of(experiment)
+    except TypeError as error:  # a field without a default
+        told = " ".join(str(error).split())
+        raise ValueError(f"{name}: no reading, and {told}; allowed: readings, or a default for every field") from None
+    for reading, config in readings.items():
+        if not isinstance(config, experiment.Config):
+            raise ValueError(
+                f"{name}: reading {reading!r} is {_shown(config)}; allowed: a {experiment.Config.__name__}"
+            )
+        for info in known.values():
+            try:
+                _convert(info, getattr(config, info.name))
+            except ValueError as error:
+                raise ValueError(f"{name}: reading {reading!r} has {error}") from None
+        leaves, structure = jax.tree_util.tree_flatten_with_path(config)
+        if jax.tree_util.treedef_is_leaf(structure):
+            raise ValueError(f"{name}: Config is not registered with jax; allowed: {_REGISTERED}")
+        seen = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
+        if seen != traced:
+            raise ValueError(
+                f"{name}: Config is registered with jax with the traced fields {_listed(seen)}, and {_listed(traced)} "
+                f"are not static; allowed: {_REGISTERED}, which reads the marks of the fields"
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return not math.isnan(float(text))
+    except ValueError:
+        return False
+
+
+def _shown(value: Any) -> str:
+    """A value in a message: one line, and not a long one."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # thousands of digits
+        return f"a {type(value).__name__} of many digits"
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
 def _unknown(kind: str, name: Any, known: Iterable[str], of: str | None = None) -> str:
-    near = difflib.get_close_matches(str(name), list(known), 1, 0.4)
+    near = difflib.get_close_matches(name, list(known), 1, 0.4) if isinstance(name, str) else []
     hint = f"did you mean {near[0]!r}? " if near else ""
-    return f"{kind}: {name!r} is not known{f' to {of}' if of else ''}; {hint}allowed: {', '.join(known)}"
+    return f"{kind}: {_shown(name)} is not known{f' to {of}' if of else ''}; {hint}allowed: {', '.join(known)}"
 
 
 def _is_sequence(value: Any) -> bool:
@@ -407,28 +524,64 @@ def _as_tuple(name: str, value: Any) -> tuple[Any, ...]:
     return tuple(np.asarray(value).tolist()) if hasattr(value, "ndim") else tuple(value)
 
 
-def _check_axis(name: str, values: tuple[Any, ...], unique: bool) -> None:
+def _check_length(name: str, values: tuple[Any, ...]) -> None:
     if not values:
         raise ValueError(f"{name}: an empty axis; allowed: one value or more")
-    seen: set[Any] = set()
-    for value in values if unique else ():
-        # Floats are compared as the engine will see them.
-        number = np.float32(value) if isinstance(value, float) else value
-        if number in seen:
-            raise ValueError(f"{name}: {_plain(value)} is repeated; allowed: different values")
-        seen.add(number)
+
+
+def _check_unique(name: str, values: Sequence[Any], seen: Sequence[Any], dtype: np.dtype) -> None:
+    """Values are compared as the engine sees them."""
+    first: dict[Any, Any] = {}
+    for value, number in builtins.zip(values, seen, strict=True):
+        if number in first:
+            rounded = "" if first[number] == value else f" in {dtype.name}, where it is {_plain(first[number])}"
+            raise ValueError(f"{name}: {_plain(value)} is repeated{rounded}; allowed: different values")
+        first[number] = value
+
+
+def _float_dtype() -> np.dtype:
+    """What the engine makes of a Python float; asked without starting JAX, whose devices are chosen later."""
+    return np.dtype(jax.dtypes.canonicalize_dtype(float))
+
+
+def _is_traced_float(info: FieldInfo) -> bool:
+    return info.type is float and not info.static
+
+
+def _cast(value: Any, dtype: np.dtype) -> float:
+    """A number as the engine computes with it: rounded, and 0 where it is subnormal, as XLA on CPU has it."""
+    with np.errstate(over="ignore"):
+        number = float(dtype.type(value))
+    return 0.0 if abs(number) < np.finfo(dtype).tiny else number
+
+
+def _seen(info: FieldInfo, values: Sequence[Any], dtype: np.dtype) -> Sequence[Any]:
+    """The values of a field as the engine sees them; static ones stay what they are."""
+    if not _is_traced_float(info):
+        return values
+    numbers = [_cast(value, dtype) for value in values]
+    for value, number in builtins.zip(values, numbers, strict=True):
+        if not math.isfinite(number):
+            most = f"{np.finfo(dtype).max:.3g} in magnitude ({dtype.name})"
+            raise ValueError(f"{info.name}: {value} is too large; allowed: at most {most}")
+    return numbers
+
+
+def _item(value: Any) -> Any:
+    """The number in a NumPy scalar or an array of no dimension."""
+    return value.item() if isinstance(value, np.generic) or getattr(value, "ndim", None) == 0 else value
 
 
 def _seed(value: Any) -> int:
-    value = value.item() if isinstance(value, np.generic) else value
+    value = _item(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SEED:
-        raise ValueError(f"seed: {value!r} is not a seed; allowed: a whole number, 0 to {_MAX_SEED}")
+        raise ValueError(f"seed: {_shown(value)} is not a seed; allowed: a whole number, 0 to {_MAX_SEED}")
     return int(value)
 
 
 def _convert(info: FieldInfo, value: Any) -> Any:
     """A value of the field's type, or ValueError. Numbers are never made from text here."""
-    value = value.item() if isinstance(value, np.generic) or getattr(value, "ndim", None) == 0 else value
+    value = _item(value)
     if info.optional and (value is None or value == "none"):
         return None
     good = {
@@ -439,19 +592,20 @@ def _convert(info: FieldInfo, value: Any) -> Any:
     }[info.type]
     if not good or (info.choices is not None and value not in info.choices):
         choices = [repr(c) for c in info.choices or ()]
-        near = difflib.get_close_matches(repr(value), choices, 1, 0.4)
+        near = difflib.get_close_matches(_shown(value), choices, 1, 0.4)
         hint = f"did you mean {near[0]}? " if near else ""
         allowed = ", ".join(choices) or _TYPE_NAMES[info.type]
         none = " or none" if info.optional else ""
-        raise ValueError(f"{info.name}: {value!r} does not fit; {hint}allowed: {allowed}{none}")
-    value = info.type(value)
+        raise ValueError(f"{info.name}: {_shown(value)} does not fit; {hint}allowed: {allowed}{none}")
     if info.type is int and abs(value) > _MAX_SEED:
-        raise ValueError(f"{info.name}: {value} is too large; allowed: at most {_MAX_SEED} in magnitude")
-    if info.type is float and not math.isfinite(value):
-        raise ValueError(f"{info.name}: {value} is not finite; allowed: a finite number")
-    if info.type is float and abs(value) > _MAX_FLOAT:
-        raise ValueError(f"{info.name}: {value} is too large; allowed: at most {_MAX_FLOAT:.3g} in magnitude (float32)")
-    return value
+        raise ValueError(f"{info.name}: {_shown(value)} is too large; allowed: at most {_MAX_SEED} in magnitude")
+    try:
+        converted = info.type(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        raise ValueError(f"{info.name}: {_shown(value)} is too large; allowed: a number that fits float64") from None
+    if info.type is float and not math.isfinite(converted):
+        raise ValueError(f"{info.name}: {converted} is not finite; allowed: a finite number")
+    return converted
 
 
 def _parse_range(text: str) -> tuple[bool, str, str, bool]:
@@ -466,21 +620,24 @@ def _expand(info: FieldInfo | None, name: str, value: Any) -> Any:
     """A list as it stands, or {start, stop, num, log} spelled out."""
     if not isinstance(value, dict):
         if not isinstance(value, list):
-            raise ValueError(f"{name}: {value!r} in [axes]; allowed: a list, or {{start, stop, num}}")
+            raise ValueError(f"{name}: {_shown(value)} in [axes]; allowed: a list, or {{start, stop, num}}")
         return value
     spacing = dict(value)
     log = spacing.pop("log", False)
     if set(spacing) != {"start", "stop", "num"} or not isinstance(log, bool):
         raise ValueError(f"{name}: has keys {sorted(value)}; allowed: start, stop, num and log = true")
     for key, number in spacing.items():
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
-            raise ValueError(f"{name}: {key} is {number!r}; allowed: a finite number")
-    start, stop, num = spacing["start"], spacing["stop"], spacing["num"]
-    if not isinstance(num, int) or num < 1:
-        raise ValueError(f"{name}: num is {num}; allowed: a whole number, 1 or more")
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not abs(number) <= sys.float_info.max:
+            raise ValueError(f"{name}: {key} is {_shown(number)}; allowed: a finite number")
+    start, stop, num = float(spacing["start"]), float(spacing["stop"]), spacing["num"]
+    if not isinstance(num, int) or not 1 <= num <= _MAX_NUM:
+        raise ValueError(f"{name}: num is {_shown(num)}; allowed: a whole number, 1 to {_MAX_NUM}")
     if log and min(start, stop) <= 0:
         raise ValueError(f"{name}: start {start} and stop {stop} on a log scale; allowed: above 0")
-    values = np.geomspace(start, stop, num) if log else np.linspace(start, stop, num)
+    with np.errstate(all="ignore"):
+        values = np.geomspace(start, stop, num) if log else np.linspace(start, stop, num)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{name}: start {start} and stop {stop} are too far apart; allowed: numbers closer together")
     whole = (info is not None and info.type is int) or name == "seed"
     return [round(v) for v in values.tolist()] if whole else values.tolist()
 
