@@ -22,6 +22,7 @@ from conftest import POWERS
 
 import snljax as snl
 from snljax.sweep import train
+from snljax.sweep.program import static_key
 from snljax.sweep.store import Store
 
 FOLDER = os.environ.get("FAULT_FOLDER", "")  # where the trap is laid; empty in the test's own process
@@ -137,17 +138,18 @@ def operations(folder: str) -> None:
     def make(path: pathlib.Path) -> None:
         store = Store.create(path, grid, shared)
         store.grow(grid, {"mean": ("float32", ())})
-        store.admit({Store.program_key(grid.config): "program"}, {"jax": "x"}, False)
+        store.admit({static_key(grid.config): "program"}, {}, {"jax": "x"}, False)
         for block in range(2):
             if store.is_done(block):
                 assert not store.damaged(block)
                 continue
             arrays = {"mean": np.full((1, 2), block + 1.0, np.float32), "first_bad_step": np.full((1, 2), -1)}
-            store.put(block, arrays, "program", 0.0)
+            store.put(block, arrays, (static_key(grid.config), "program"), 0.0)
         again = Store.open(path)
         assert again.done().all()
         assert not any(again.damaged(block) for block in range(2))
-        values = again.read("mean", np.arange(4), again.done(), (), np.nan)
+        values, there = again.read("mean", np.arange(4), again.done(), ())
+        assert there.all()
         assert values.tolist() == [1.0, 1.0, 2.0, 2.0]
         assert (path / "data.zarr" / "zarr.json").exists(), "no copy of the manifest"
         assert (path / "data.zarr" / "0" / "zarr.json").exists(), "no copy of the grid"

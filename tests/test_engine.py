@@ -16,9 +16,11 @@ import snljax as snl
 from snljax import Grid, experiments
 from snljax.experiments.topk_pruning import EXPERIMENT
 from snljax.sweep import engine
-from snljax.sweep.dataset import DIVERGED, DONE, PENDING
+from snljax.sweep.program import Programs
+from snljax.sweep.values import DIVERGED, DONE, PENDING
 
 BLOCK = (1, 4)
+TRACES: list[tuple[int, ...]] = []
 AXES = {"sigma_p": [0.5, 1.0, 1.5], "K": [4, 8], "seed": [0, 7]}
 
 
@@ -33,17 +35,24 @@ def paper(experiment, **settings):
 
 @pytest.fixture(scope="module")
 def traced():
-    """Paper 000 with a step that may be traced once, and its heatmap over noise, K and seed."""
-    chex.clear_trace_counter()
-    once = EXPERIMENT._replace(step=chex.assert_max_traces(EXPERIMENT.step, n=1))
-    return once, sweep(paper(once, **AXES))
+    """Paper 000 with a step that counts how often it is traced, and its heatmap over noise, K and seed."""
+
+    def step(*arguments):
+        TRACES.append(arguments[-1].shape)
+        return EXPERIMENT.step(*arguments)
+
+    counted = EXPERIMENT._replace(step=step)
+    TRACES.clear()
+    return counted, sweep(paper(counted, **AXES)), len(TRACES)
 
 
 # --- one program ------------------------------------------------------------------------------------
 
 
-def test_a_whole_heatmap_is_one_trace_and_one_program(traced):
-    _, ds = traced
+def test_a_whole_heatmap_is_one_program(traced):
+    """Traced for one network, which tells whether it is known, and for a block."""
+    _, ds, traces = traced
+    assert traces == 2
     assert (ds.status == DONE).all()
     assert ds.attrs["programs_compiled"] == 1
 
@@ -62,9 +71,11 @@ def test_a_whole_heatmap_is_one_trace_and_one_program(traced):
     ids=["more K", "other noise", "other seeds", "longer", "not at all", "records", "other fixed numbers"],
 )
 def test_other_numbers_need_no_new_program(traced, changes, options):
-    """One trace of `step` is allowed in all; a second would raise."""
-    experiment, before = traced
+    """Functions are traced for one network in each sweep, since they may have changed; nothing is compiled."""
+    experiment, before, _ = traced
+    TRACES.clear()
     ds = sweep(paper(experiment, **(AXES | changes)), **options)
+    assert len(TRACES) == 1
     assert ds.attrs["programs_compiled"] == 0
     assert ds.attrs["block"] == before.attrs["block"] == json.dumps(BLOCK)
     assert (ds.status == DONE).all()
@@ -75,7 +86,7 @@ def test_other_numbers_need_no_new_program(traced, changes, options):
 
 def test_neighbours_do_not_matter(traced):
     """A cell alone, in a smaller and in a larger grid: equal to the bit at equal block shape."""
-    experiment, ds = traced
+    experiment, ds, _ = traced
     alone = sweep(paper(experiment, sigma_p=[1.0], K=[8], seed=[7]))
     assert_same_bits(alone, ds.sel(sigma_p=[1.0], K=[8], seed=[7]))
     more = sweep(paper(experiment, sigma_p=[2.0, 1.5, 0.1, 1.0, 0.5], K=[24, 8, 4], seed=[7, 3, 0]))
@@ -83,7 +94,7 @@ def test_neighbours_do_not_matter(traced):
 
 
 def test_order_of_axes_and_values_does_not_matter(traced):
-    experiment, ds = traced
+    experiment, ds, _ = traced
     turned = sweep(paper(experiment, **{name: values[::-1] for name, values in reversed(AXES.items())}))
     assert dict(turned.sizes) == {"seed": 2, "K": 2, "sigma_p": 3}
     assert_same_bits(turned.sel(AXES).transpose(*ds.dims), ds)
@@ -91,7 +102,7 @@ def test_order_of_axes_and_values_does_not_matter(traced):
 
 def test_a_scalar_is_an_axis_of_one(traced):
     """A field that is fixed is not batched, which is another program: equal to rounding."""
-    _, ds = traced
+    _, ds, _ = traced
     alone = sweep(paper("topk_pruning", sigma_p=1.0, K=8, seed=7), block=(1, 1))
     assert alone.sizes == {}
     cell = ds.sel(sigma_p=1.0, K=8, seed=7)
@@ -101,7 +112,7 @@ def test_a_scalar_is_an_axis_of_one(traced):
 
 def test_two_devices_give_the_bits_of_one(two_devices, traced):
     """Three blocks of two devices, one of them padded. The program differs, so the step is traced anew."""
-    _, ds = traced
+    _, ds, _ = traced
     for devices in (2, two_devices):
         double = sweep(paper("topk_pruning", **AXES), devices=devices)
         assert double.attrs["devices"] == 2
@@ -128,7 +139,7 @@ def test_block_shapes_change_rounding_at_most(powers, block, devices):
 
 
 def test_dimensions_coordinates_and_attributes(traced):
-    _, ds = traced
+    _, ds, _ = traced
     assert dict(ds.sizes) == {"sigma_p": 3, "K": 2, "seed": 2}
     for name, values in AXES.items():
         assert ds[name].values.tolist() == values
@@ -201,7 +212,7 @@ def test_records_are_states_after_k_updates_from_0_to_the_end(powers, steps, eve
 
 
 def test_recording_does_not_change_the_run(traced):
-    experiment, ds = traced
+    experiment, ds, _ = traced
     recorded = sweep(paper(experiment, **AXES), record_every=7)
     assert recorded.step.values.tolist() == [0, 7, 14, 21, 28, 35, 40]
     assert_same_bits(recorded.isel(step=-1, drop=True), ds)
@@ -303,10 +314,10 @@ def test_ctrl_c_keeps_the_finished_blocks(powers, monkeypatch, last, finished, r
 
 def test_ctrl_c_between_segments_of_a_block(powers, monkeypatch):
     """The device's programs may be interrupted at any call, here the third advance of the second block."""
-    build, calls = engine.programs.build, []
+    build, calls = Programs.build, []
 
-    def fragile(**arguments):
-        program = build(**arguments)
+    def fragile(*arguments):
+        program = build(*arguments)
 
         def advance(*inputs):
             calls.append(inputs)
@@ -316,7 +327,7 @@ def test_ctrl_c_between_segments_of_a_block(powers, monkeypatch):
 
         return program._replace(advance=advance)
 
-    monkeypatch.setattr(engine.programs, "build", fragile)
+    monkeypatch.setattr(Programs, "build", fragile)
     grid = Grid(powers, rate=[0.5, 0.25, 2.0, 1.0], seed=[0, 1], steps=6)
     with pytest.raises(snl.Interrupted) as stopped:
         sweep(grid, block=(2, 2), record_every=2)

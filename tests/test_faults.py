@@ -29,9 +29,9 @@ from conftest import POWERS, assert_same_bits, need_devices
 from fault_driver import OPTIONS, POISONED, slow_grid
 
 import snljax as snl
-from snljax.sweep.dataset import DONE, PENDING
 from snljax.sweep.status import status
 from snljax.sweep.store import Checkpoint, Store
+from snljax.sweep.values import DONE, PENDING
 
 TESTS = pathlib.Path(__file__).parent
 SHARDS = ("first of two", "second of two")
@@ -41,10 +41,10 @@ def sweep(grid, **options):
     return snl.sweep(grid, **({"devices": 1, "block": (1, 4), "progress": False} | options))
 
 
-def powers_grid(**settings):
+def powers_grid(experiment=POWERS, **settings):
     """Thirty blocks of four."""
     axes = {"rate": [0.1 * k for k in range(1, 11)], "spread": [0.0, 0.5], "seed": range(6)}
-    return snl.Grid(POWERS, **(axes | {"steps": 3} | settings))
+    return snl.Grid(experiment, **(axes | {"steps": 3} | settings))
 
 
 def markers(store):
@@ -292,7 +292,7 @@ def blocks_of(path, ds):
 def test_every_damaged_block_is_found_and_only_those_are_trained_again(store, original, damage):
     """One chunk in each of 20 random blocks; reading warns of each, leaves its cells out and no others."""
     ds, rng = original[1], random.Random(20)
-    names = [*ds.drop_vars("status").data_vars]
+    names = ["mean", "values", "first_bad_step"]  # whole numbers have no NaN: see the next test
     harmed = {block: [rng.choice(names)] for block in sorted(rng.sample(range(30), 20))}
     for block, (name,) in harmed.items():
         damage(chunk(store, name, block), rng)
@@ -317,6 +317,39 @@ def test_every_damaged_block_is_found_and_only_those_are_trained_again(store, or
     assert trained_again(store, before) == set(harmed)
     assert_same_bits(again, ds)
     assert not status(store, seconds=float("inf")).damaged
+
+
+@pytest.mark.parametrize("damage", [flip, cut, lambda file, rng: file.unlink()])
+def test_whole_numbers_that_are_damaged_are_an_error(store, original, one_line, damage):
+    """They have no NaN to say that they are missing."""
+    damage(chunk(store, "above_one", 3), random.Random(0))
+    seen = snl.open_store(store)
+    one_line(lambda: seen["above_one"].load(), "block 3", "above_one is damaged")
+    assert_same_bits(seen.drop_vars("above_one"), original[1].drop_vars("above_one"))
+    assert_same_bits(sweep(powers_grid(), store=store), original[1])
+
+
+def test_chunks_that_changed_places_are_found(store, original):
+    """Each is whole, and of another block."""
+    one, other = chunk(store, "mean", 3), chunk(store, "mean", 4)
+    one.write_bytes(other.read_bytes())
+    with pytest.warns(UserWarning, match="block 3 cannot be read"):
+        seen = snl.open_store(store)["mean"].values
+    np.testing.assert_array_equal(np.isnan(seen), blocks_of(store, original[1]) == 3)
+    assert_same_bits(sweep(powers_grid(), store=store), original[1])
+
+
+def test_markers_that_changed_places_are_found(store, original):
+    before = markers(store)
+    done = store / "done"
+    for a, b in (("3", "hold"), ("4", "3"), ("hold", "4")):
+        (done / f"{a}.json").rename(done / f"{b}.json")
+    with pytest.warns(UserWarning, match="its marker is not what was written"):
+        seen = snl.open_store(store).load()
+    assert (seen.status.values == PENDING).sum() == 8
+    assert status(store, seconds=float("inf")).damaged == {3: ["marker"], 4: ["marker"]}
+    assert_same_bits(sweep(powers_grid(), store=store), original[1])
+    assert trained_again(store, before) == {3, 4}
 
 
 def test_a_missing_chunk_is_found(store, original):
@@ -622,6 +655,8 @@ def test_a_half_written_description_is_read_from_its_copy(store, original, one_l
     with pytest.warns(UserWarning, match="its copy"):
         assert_same_bits(sweep(powers_grid(), store=store), original[1])
     assert trained_again(store, before) == set()
+    assert (store / file).read_bytes() == content  # written anew
+    (store / file).write_bytes(content[: len(content) // 2])
     (store / copy / "zarr.json").unlink()
     for call in (lambda: snl.open_store(store), lambda: sweep(powers_grid(), store=store), lambda: status(store)):
         one_line(call, str(store / file), "no copy", "the file restored")
@@ -666,18 +701,27 @@ def test_a_cut_array_description_costs_no_finished_block(store, original, conten
     assert trained_again(store, before) == set()
 
 
-def test_reading_beside_a_cut_array_description_goes_on(store, original):
+def test_reading_needs_no_array_description(store, original):
+    """It is for other programs: chunks are read by what grids and markers say."""
     (store / "data.zarr" / "0" / "mean" / "zarr.json").write_text("{")
-    with pytest.warns(UserWarning, match="mean"):
-        seen = snl.open_store(store).load()
-    assert np.isnan(seen["mean"]).all()
-    np.testing.assert_array_equal(seen["values"].values, original[1]["values"].values)
+    assert_same_bits(snl.open_store(store), original[1])
 
 
-def test_a_half_written_program_is_told(store, one_line):
+@pytest.mark.parametrize("content", [None, "{", "{}", '{"accepted": {}}'])
+def test_a_lost_list_of_programs_is_made_again_from_the_markers(store, original, one_line, content):
+    """The same program goes on; another one is refused as before."""
     (program,) = (store / "programs").iterdir()
-    program.write_text("{")
-    one_line(lambda: sweep(powers_grid(), store=store), str(program))
+    before = markers(store)
+    (store / "done" / "4.json").unlink()
+    faster = POWERS._replace(step=lambda config, draw, x, t: 2 * config.rate * x)
+    grids = [powers_grid(), powers_grid(faster)]
+    for again in (False, True):
+        program.write_text(content) if content is not None else program.unlink()
+        if again:
+            assert_same_bits(sweep(grids[0], store=store), original[1])
+        else:
+            one_line(lambda: sweep(grids[1], store=store), "another program", "accept_program")
+    assert trained_again(store, before) == {4}
 
 
 @pytest.mark.parametrize("content", ["{}", "5", "[]", '{"updated": "now"}'])

@@ -12,7 +12,8 @@ from conftest import PowersMetrics, assert_same_bits
 
 import snljax as snl
 from snljax import Experiment, Grid, field
-from snljax.sweep import program
+from snljax.sweep.layout import Block
+from snljax.sweep.program import Programs
 
 
 @jax.tree_util.register_dataclass
@@ -70,9 +71,8 @@ def test_data_reach_all_functions_and_are_loaded_once():
 def test_data_are_an_argument_not_a_constant_and_on_each_device(two_devices):
     """No program grows with the data; two devices give the bits of one."""
     grid = Grid(system(lambda config: TABLE), rate=[1.0], seed=[0])
-    traced = program.trace(
-        grid.experiment, grid.config, frozenset({"rate"}), program.Block(1, 1), tuple(two_devices[:1]), "highest"
-    )
+    programs = Programs(grid.experiment, frozenset({"rate"}), tuple(two_devices[:1]), "highest", records=1)
+    traced = programs.trace(grid.config, Block(1, 1))
     assert all(np.size(c) < TABLE.size for stage in traced.stages.values() for c in stage.jaxpr.consts)
     assert "dense<[[0.0" not in traced.stages["advance"].lower().as_text()
     assert_same_bits(sweep(system(lambda config: TABLE)), sweep(system(lambda config: TABLE), devices=2))
@@ -80,9 +80,9 @@ def test_data_are_an_argument_not_a_constant_and_on_each_device(two_devices):
 
 def test_data_count_in_the_memory_of_a_block():
     small, large = (
-        program.trace(
-            s, Config(), frozenset({"rate"}), program.Block(1, 1), tuple(jax.local_devices()[:1]), "highest"
-        ).memory
+        Programs(s, frozenset({"rate"}), tuple(jax.local_devices()[:1]), "highest", records=1)
+        .trace(Config(), Block(1, 1))
+        .memory
         for s in (system(lambda config: TABLE), system(lambda config: np.zeros((1_000_000, 2), np.float32)))
     )
     assert large - small >= 8_000_000

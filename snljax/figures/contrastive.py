@@ -12,7 +12,7 @@ from snljax import plotting
 from snljax.boundary import Interval, interval
 from snljax.figures import Figure
 from snljax.figures.claims import Claim, verdict
-from snljax.figures.datasets import setting
+from snljax.figures.datasets import alive, setting
 
 PAPER = "004_4649f4726ba76075.txt"
 FEW: dict[str, Any] = {"n_test": 64, "n_probe": 64}  # where no figure looks at test pairs
@@ -119,7 +119,7 @@ NEURONS_PRESETS = {"quick": {"fitted": _sweep(20, **_NEURONS)}, "paper": {"fitte
 
 
 def draw_neurons(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
-    ds = datasets["fitted"]
+    ds = alive(datasets["fitted"])
     first = ds.isel(seed=0)
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 5.2), layout="constrained", width_ratios=(1.1, 1))
     squares = (first.cosines**2).assign_attrs(long_name=r"$\cos^2(w_i, M_j)$")
@@ -141,7 +141,7 @@ def draw_neurons(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
 
 
 def check_neurons(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
-    ds = datasets["fitted"]
+    ds = alive(datasets["fitted"])
     minority = setting(ds, "num_minority")
     strong = (np.abs(ds.cosines) >= setting(ds, "aligned")).sum("neuron")
     per_feature = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ _WORTH_PROBING_SECONDS = 60.0  # shorter sweeps end before probe compiles pay
 _BETTER = 1.05
 _PROBING_SHARE = 0.15  # of the time that the sweep would take without it
 _BLOCKS_A_DEVICE = 8  # fewer are a bad unit of work to share and to resume
+_MOST_STEPS = 2**30  # step numbers are int32
 STORE_SECONDS = 0.004  # to write a block, measured
 
 
@@ -27,10 +29,12 @@ def parse_block(block: Any) -> Block | None:
     """A Block, or None to let time decide."""
     if block is None:
         return None
-    whole = isinstance(block, (tuple, list)) and all(isinstance(b, int) and not isinstance(b, bool) for b in block)
+    whole = isinstance(block, (tuple, list)) and all(
+        isinstance(b, numbers.Integral) and not isinstance(b, bool) for b in block
+    )
     if not whole or len(block) != 2 or min(block) < 1:
         raise ValueError(f"block: {block!r} is not a shape; allowed: (seeds, points), whole numbers of 1 or more")
-    return Block(*block)
+    return Block(*map(int, block))
 
 
 def start_width(devices: tuple[Any, ...]) -> int:
@@ -124,9 +128,10 @@ def measured_rate(advance: Callable[[int, int], Any], networks: int) -> float:
         started = time.perf_counter()
         jax.block_until_ready(advance(0, steps))
         elapsed = time.perf_counter() - started
-        if elapsed > _PROBE_SECONDS / 2:
-            return networks * steps / elapsed
-        steps = int(steps * np.clip(_PROBE_SECONDS / max(elapsed, 1e-9), 2, 100))
+        # Steps that change nothing may be left out by the compiler: then no number of them takes any time.
+        if elapsed > _PROBE_SECONDS / 2 or steps >= _MOST_STEPS:
+            return networks * steps / max(elapsed, 1e-9)
+        steps = min(int(steps * np.clip(_PROBE_SECONDS / max(elapsed, 1e-9), 2, 100)), _MOST_STEPS)
 
 
 def _power_of_two(count: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +13,11 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
+from snljax.sweep.files import PIECE
 from snljax.sweep.grid import Axis, Grid
-from snljax.sweep.store import FIRST_BAD, MANIFEST, UNREADABLE, Store
-from snljax.sweep.train import Finished
-
-PENDING, DONE, DIVERGED = 0, 1, 2
+from snljax.sweep.store import MANIFEST, Store
+from snljax.sweep.train import Work
+from snljax.sweep.values import DIVERGED, DONE, FIRST_BAD, PENDING, STATUS, missing
 
 
 class Labels(NamedTuple):
@@ -42,40 +42,39 @@ def labels_of(grid: Grid, records: tuple[int, ...] | None) -> Labels:
 class Results:
     """Fills up in memory with finished blocks, in any order; ``dataset`` labels what is there."""
 
-    def __init__(self, grid: Grid, records: tuple[int, ...], recorded: bool) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        records: tuple[int, ...],
+        recorded: bool,
+        metrics: Mapping[str, tuple[np.dtype, tuple[int, ...]]],
+    ) -> None:
         self.grid, self.records, self.recorded = grid, records, recorded
         shape = [len(axis.coordinate) for axis in grid.point_axes] + [len(grid.seeds)]
         self.status = np.full(shape, PENDING, np.int8)
         self.first_bad = np.full(shape, -1, np.int32)
-        self.metrics: dict[str, np.ndarray] = {}
+        self.metrics = {
+            name: np.full((*shape, len(records), *inner), missing(dtype), dtype)
+            for name, (dtype, inner) in metrics.items()
+        }
 
-    def put(self, finished: Finished) -> None:
-        """Take in a block."""
-        positions, seeds = finished.work.positions, finished.work.seeds
-        # Arrays come as (seeds, points, records, ...).
-        cells: tuple[Any, ...] = (*(p[None, :] for p in positions), seeds[:, None])
-        for name, values in finished.arrays.items():
-            values = values if positions else values[:, 0]
-            at: Any = cells if positions else (seeds,)
-            if name == FIRST_BAD:
-                self.first_bad[at] = values
-                self.status[at] = np.where(values >= 0, DIVERGED, DONE)
-                continue
-            inner = values.shape[3:] if positions else values.shape[2:]
-            target = self._room(name, inner, values.dtype)
-            target[(*at, slice(None), *(slice(0, n) for n in inner))] = values
-
-    def _room(self, name: str, inner: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """The array of a metric; grows where a static axis makes its own dimensions longer."""
-        outer = (*self.status.shape, len(self.records))
-        old = self.metrics.get(name)
-        if old is None:
-            self.metrics[name] = np.full((*outer, *inner), np.nan, dtype)
-        elif any(new > had for new, had in zip(inner, old.shape[len(outer) :], strict=True)):
-            grown = [max(pair) for pair in zip(inner, old.shape[len(outer) :], strict=True)]
-            self.metrics[name] = np.full((*outer, *grown), np.nan, dtype)
-            self.metrics[name][tuple(slice(0, s) for s in old.shape)] = old
-        return self.metrics[name]
+    def put(self, work: Work, arrays: Mapping[str, np.ndarray], release: Callable[[], None] = lambda: None) -> None:
+        """Take in a block, arrays (seeds, points, ...), some cells at a time; ``release`` is called after each time."""
+        seeds, points = arrays[FIRST_BAD].shape
+        step = max(1, PIECE * seeds * points // max(1, *(a.nbytes for a in arrays.values())))
+        for row, seed in enumerate(work.seeds.tolist()):
+            for start in range(0, points, step):
+                part = slice(start, start + step)
+                cells: Any = (*(p[part] for p in work.positions), seed)
+                for name, values in arrays.items():
+                    mine = values[row, part] if work.positions else values[row, 0]
+                    if name == FIRST_BAD:
+                        self.first_bad[cells] = mine
+                        self.status[cells] = np.where(mine >= 0, DIVERGED, DONE)
+                        continue
+                    inner = values.shape[3:]
+                    self.metrics[name][(*cells, slice(None), *(slice(0, n) for n in inner))] = mine
+                release()
 
     def dataset(self, attrs: dict[str, Any]) -> xr.Dataset:
         """The labelled Dataset, dimensions in the order of the grid."""
@@ -85,13 +84,17 @@ class Results:
         last = len(stored) - 1
 
         def arranged(values: np.ndarray) -> np.ndarray:
-            values = values if "seed" in grid.shape else values.take(0, axis=last)
+            values = values if "seed" in grid.shape else _first(values, last)
             return values.transpose(*order, *range(len(order), values.ndim))
 
-        variables = {n: arranged(v) if self.recorded else arranged(v.take(0, axis=last + 1)) for n, v in
-                     self.metrics.items()}  # fmt: skip
-        variables |= {"status": arranged(self.status), FIRST_BAD: arranged(self.first_bad)}
+        variables = {n: arranged(v if self.recorded else _first(v, last + 1)) for n, v in self.metrics.items()}
+        variables |= {STATUS: arranged(self.status), FIRST_BAD: arranged(self.first_bad)}
         return labelled(labels_of(grid, self.records if self.recorded else None), variables, attrs)
+
+
+def _first(values: np.ndarray, axis: int) -> np.ndarray:
+    """The first along an axis, without a copy."""
+    return values[(slice(None),) * axis + (0,)]
 
 
 def labelled(labels: Labels, variables: Mapping[str, Any], attrs: dict[str, Any]) -> xr.Dataset:
@@ -102,13 +105,16 @@ def labelled(labels: Labels, variables: Mapping[str, Any], attrs: dict[str, Any]
     bad = {"long_name": "updates after which the cell was not finite, or -1"}
     data = {}
     for name, values in variables.items():
-        if name in ("status", FIRST_BAD):
-            data[name] = xr.Variable(outer, values, meanings if name == "status" else bad)
+        if name in (STATUS, FIRST_BAD):
+            data[name] = xr.Variable(outer, values, meanings if name == STATUS else bad)
             continue
         inner = values.ndim - len(outer) - len(step)
         own = list(labels.dims.get(name, ()))
         own = own if len(own) == inner else [f"{name}_dim_{i}" for i in range(inner)]
-        data[name] = xr.Variable([*outer, *step, *own], values, {"long_name": name.replace("_", " ")})
+        about = {"long_name": name.replace("_", " ")}
+        if values.dtype.kind != "f":
+            about["comment"] = f"{missing(values.dtype)} where status is not done"
+        data[name] = xr.Variable([*outer, *step, *own], values, about)
     coordinates: dict[str, Any] = {}
     for axis in labels.axes:
         for name, column in {axis.name: axis.coordinate, **axis.fields}.items():
@@ -191,12 +197,12 @@ class StoreBackend(BackendEntrypoint):
             positions = {axis.name: by_name[axis.name] for axis in grid.axes} | {"seed": by_name["seed"]}
         order = [axis.name for axis in labels.axes]
         variables: dict[str, Any] = {
-            name: _CellArray(store, name, positions, order, done, (*steps, *inner), dtype, np.nan)
+            name: _CellArray(store, name, positions, order, done, (*steps, *inner), dtype)
             for name, (dtype, inner) in store.metrics().items()
         }
         whole = np.dtype(np.int32)
-        variables["status"] = _CellArray(store, "status", positions, order, done, (), np.dtype(np.int8), PENDING)
-        variables[FIRST_BAD] = _CellArray(store, FIRST_BAD, positions, order, done, (), whole, -1)
+        variables[STATUS] = _CellArray(store, STATUS, positions, order, done, (), np.dtype(np.int8))
+        variables[FIRST_BAD] = _CellArray(store, FIRST_BAD, positions, order, done, (), whole)
         drop = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
         lazy = {n: indexing.LazilyIndexedArray(a) for n, a in variables.items() if n not in drop}
         attrs = {name: m[name] for name in ("experiment", "reading", "dtype", "precision", "device")}
@@ -240,10 +246,9 @@ class _CellArray(BackendArray):
         done: np.ndarray,
         inner: tuple[int, ...],
         dtype: np.dtype,
-        fill: Any,
     ) -> None:
         self.store, self.name, self.positions, self.order = store, name, positions, order
-        self.done, self.inner, self.dtype, self.fill = done, inner, dtype, fill
+        self.done, self.inner, self.dtype = done, inner, dtype
         self.shape = (*(len(positions[n]) for n in order), *inner)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -259,14 +264,9 @@ class _CellArray(BackendArray):
         if "seed" not in self.order:
             cells = cells[..., 0]
         cells = cells.transpose([[n for n in stored if n in self.order].index(n) for n in self.order])
-        if self.name == "status":
-            bad = self.store.read(FIRST_BAD, cells, self.done, (), -1)
-            there = self.store.there(cells, self.done)
-            values = np.where(there & (bad != UNREADABLE), np.where(bad >= 0, DIVERGED, DONE), PENDING).astype(np.int8)
-        else:
-            values = self.store.read(self.name, cells, self.done, self.inner, self.fill)
-            if self.name == FIRST_BAD:
-                values[values == UNREADABLE] = self.fill
+        values, there = self.store.read(FIRST_BAD if self.name == STATUS else self.name, cells, self.done, self.inner)
+        if self.name == STATUS:
+            values = np.where(there, np.where(values >= 0, DIVERGED, DONE), PENDING).astype(np.int8)
         values = values.reshape([n for i, n in enumerate(values.shape) if i not in scalar])
         for i, k in reversed(list(enumerate(inner))):
             at = len(self.order) - len(scalar) + i

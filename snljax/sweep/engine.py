@@ -11,10 +11,12 @@ import signal
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
@@ -27,7 +29,17 @@ from snljax.sweep.dataset import Results, open_part
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Block, Layout
 from snljax.sweep.store import MANIFEST, Store
-from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare, whole, work_of
+from snljax.sweep.train import (
+    Finished,
+    Job,
+    Prepared,
+    Trainer,
+    Work,
+    prepare,
+    programs_of,
+    whole,
+    work_of,
+)
 
 _SHOWN = 5  # failed blocks that an error spells out
 
@@ -121,7 +133,6 @@ def sweep(
     """
     started = time.perf_counter()
     fixed_block = _check(grid, store, executor, shard, devices, block, record_every, precision)
-    programs.forget_data()
     steps = grid.config.steps
     records = (steps,) if record_every is None else tuple(sorted({*range(0, steps, record_every), steps}))
 
@@ -130,28 +141,34 @@ def sweep(
             tqdm.write(f"{grid.experiment.name}: {text}", file=sys.stderr)
 
     opened = None
+    store = None if store is None else os.path.abspath(store)  # whatever the working folder is later
     if store is not None and (pathlib.Path(store) / MANIFEST).exists():
         opened = Store.open(store)
         opened.check(grid, precision, _dtype(), record_every)
         if fixed_block not in (None, opened.block):
             announce(f"the store's block of {opened.block.seeds} seeds × {opened.block.points} points is kept")
         fixed_block = opened.block
-    different = len({programs.statics_of(config) for config in grid.configs()})
+    different = len({programs.static_key(config) for config in grid.configs()})
     if different > 1:
         announce(f"{different} programs to compile, one for each value of {_static_axes(grid)}")
 
     here = () if executor is not None else local_devices.resolve(devices, _useful(grid, fixed_block))
+    if here and isinstance(jnp.zeros(()), jax.core.Tracer):
+        raise ValueError("sweep: called inside a function that JAX traces (jit, vmap, grad); allowed: outside of it")
     budget = local_devices.parse_memory(memory, here) if here else 0
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(_sigterm_raises())
         workers = None if executor is None else stack.enter_context(executors.Workers(executor))
 
+        traced = programs_of(grid, here, precision, records) if here else None
+
         def prepared_for(shape: Block | None) -> Prepared:
+            stored, old = store is not None, opened is not None and opened.manifest.get("migrated", False)
             if workers is not None:
-                return executors.remote_prepare(workers, grid, memory, precision, records, shape, store is not None)
-            key = None if store is None else Store.program_key
-            return prepare(grid, here, budget, precision, records, shape, key, announce)
+                return executors.remote_prepare(workers, grid, memory, precision, records, shape, stored, old)
+            assert traced is not None
+            return prepare(grid, traced, budget, precision, records, shape, stored, stored, old, announce)
 
         prepared = prepared_for(fixed_block)
         if store is None:
@@ -172,7 +189,7 @@ def sweep(
                 opened.check(grid, precision, _dtype(), record_every)
                 if opened.block != prepared.block:  # another process made the store first
                     prepared = prepared_for(opened.block)
-            opened.admit(prepared.fingerprints, prepared.made_by, accept_program)
+            opened.admit(prepared.fingerprints, prepared.old_fingerprints, prepared.made_by, accept_program)
             opened.grow(grid, prepared.metrics)
             blocks = np.flatnonzero(opened.needed(grid))
             if shard is not None:
@@ -180,10 +197,12 @@ def sweep(
             _verify(opened, blocks, announce)
             opened.tidy()
             job = Job(opened.over(grid), opened.layout, records, precision)
-        results = None if opened is not None else Results(grid, records, record_every is not None)
+        results = None
+        if opened is None:
+            results = Results(grid, records, record_every is not None, prepared.metrics)
         about = _About(grid, here, precision, prepared, started)
         run = _Run(job, opened, results, about, announce, progress)
-        return run.train(blocks, workers, memory, here, budget, accept_program)
+        return run.train(blocks, workers, memory, traced, budget, accept_program)
 
 
 class _About:
@@ -231,7 +250,7 @@ class _Run:
         self.programs: dict[Any, Any] = {}
 
     def train(
-        self, blocks: np.ndarray, workers: Any, memory: Any, devices: tuple[Any, ...], budget: int, accept: bool
+        self, blocks: np.ndarray, workers: Any, memory: Any, traced: Any, budget: int, accept: bool
     ) -> xr.Dataset:
         """Train blocks that are not done, here or on the workers."""
         layout, store = self.job.layout, self.store
@@ -256,11 +275,19 @@ class _Run:
         try:
             self._show()
             if len(todo) and workers is not None:
-                path = None if store is None else os.fspath(store.path.absolute())
-                task = executors.Task(self.job, path, memory, workers.sharing, accept, executors.double_precision())
+                task = executors.Task(
+                    uuid.uuid4().hex,
+                    self.job,
+                    self.about.prepared.fingerprints,
+                    None if store is None else os.fspath(store.path),
+                    memory,
+                    workers.sharing,
+                    accept,
+                    executors.double_precision(),
+                )
                 executors.run(workers, task, todo.tolist(), self._work, self._took, self._failed, self.announce)
             elif len(todo):
-                self._here(todo, devices, budget, accept)
+                self._here(todo, traced, budget, accept)
         except KeyboardInterrupt as stopped:
             number = getattr(stopped, "signal_number", signal.SIGINT)
             where = "" if store is None else f"; they are in {store.path}, and the same call again does the rest"
@@ -276,17 +303,17 @@ class _Run:
             self.announce(f"{self.diverged} cells diverged; see status and first_bad_step")
         return ds
 
-    def _here(self, blocks: np.ndarray, devices: Any, budget: int, accept: bool) -> None:
+    def _here(self, blocks: np.ndarray, traced: Any, budget: int, accept: bool) -> None:
         store = self.store
-        trainer = Trainer(self.job, devices, budget, store, accept)
+        trainer = Trainer(self.job, traced, budget, store, accept)
         self.programs = trainer.programs
 
-        def keep(finished: Finished, mark: str) -> None:
+        def keep(finished: Finished, program: tuple[str, str]) -> None:
             if store is not None:
-                store.put(finished.work.block, finished.arrays, mark, finished.seconds)
+                store.put(finished.work.block, finished.arrays, program, finished.seconds, finished.release)
             else:
                 assert self.results is not None
-                self.results.put(finished)
+                self.results.put(finished.work, finished.arrays, finished.release)
             self.finished += finished.work.cells
             self.diverged += finished.diverged
             self._show()
@@ -309,11 +336,11 @@ class _Run:
     def _work(self, block: int) -> Work:
         return work_of(self.job, block)
 
-    def _took(self, block: int, finished: Finished | None, diverged: int) -> None:
+    def _took(self, block: int, arrays: dict[str, np.ndarray] | None, diverged: int) -> None:
         """A worker has finished a block."""
         self.diverged += diverged
-        if finished is not None and self.results is not None:
-            self.results.put(finished)
+        if arrays is not None and self.results is not None:
+            self.results.put(self._work(block), arrays)
         cells = self._work(block).cells
         self.finished += cells
         self.bar.update(cells * max(self.job.records[-1], 1))
@@ -348,6 +375,8 @@ class _Run:
 def _check(grid, store, executor, shard, devices, block, record_every, precision) -> Block | None:
     if not isinstance(grid, Grid):
         raise ValueError(f"grid: {grid!r} is of type {type(grid).__name__}; allowed: a Grid")
+    if grid.checked_dtype != _dtype():  # made in single precision and swept in double, or the other way round
+        grid.check_values()
     if store is not None and not isinstance(store, (str, os.PathLike)):
         raise ValueError(f"store: {store!r} is of type {type(store).__name__}; allowed: the path of a folder")
     if executor is not None:

@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 
 import cloudpickle
 import jax
+import numpy as np
 
 from snljax.sweep import devices as local_devices
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Block
 from snljax.sweep.store import Store
-from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare
+from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare, programs_of
 
 _MOST_TASKS = 10_000  # a scheduler's comfort: a task then holds several blocks
 _IN_FLIGHT = 1_000  # where the number of workers is unknown
@@ -29,9 +30,15 @@ _DEATHS = 3  # workers that a block may take with it before it is given up
 
 
 class Task(NamedTuple):
-    """What a worker needs beside the numbers of its blocks."""
+    """What a worker needs beside the numbers of its blocks.
 
+    sweep: a name for this call of sweep, so that a worker takes code and data anew for each. fingerprints: of the
+    programs that it is to train.
+    """
+
+    sweep: str
     job: Job
+    fingerprints: dict[str, str]
     store: str | None
     memory: str | int | None
     sharing: int
@@ -40,12 +47,20 @@ class Task(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a worker says of a block. finished: without a store only; error: if it raised."""
+    """What a worker says of a block, in plain arrays and text: the experiment's classes may not exist elsewhere.
+
+    arrays: without a store only. error: if it raised.
+    """
 
     block: int
-    finished: Finished | None
+    arrays: dict[str, np.ndarray] | None
     diverged: int
     error: str | None
+
+
+def _ended(error: BaseException) -> ValueError:
+    told = str(error) or type(error).__name__
+    return ValueError(f"executor: it takes no more work ({told}); allowed: one that runs, and the same call again")
 
 
 class WorkerError(RuntimeError):
@@ -109,10 +124,16 @@ class Workers:
         return self.count or 1
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """A future; one that has failed where the pool is broken already."""
+        """A future; one that has failed where the pool is broken already.
+
+        Raises:
+            ValueError: the executor was shut down.
+        """
         try:
             return self.executor.submit(function, *arguments)
-        except concurrent.futures.BrokenExecutor as error:
+        except RuntimeError as error:
+            if not isinstance(error, concurrent.futures.BrokenExecutor):
+                raise _ended(error) from None
             failed: concurrent.futures.Future[Any] = concurrent.futures.Future()
             failed.set_exception(error)
             return failed
@@ -142,13 +163,17 @@ def remote_prepare(
     records: tuple[int, ...],
     block: Block | None,
     stored: bool,
+    old_fingerprints: bool,
 ) -> Prepared:
     """`prepare` on a worker: the program and its pace are those of the workers, not of this process."""
-    key = Store.program_key if stored else None
-    payload = pack((grid, memory, workers.sharing, precision, records, block, key, double_precision()))
+    payload = pack(
+        (grid, memory, workers.sharing, precision, records, block, stored, old_fingerprints, double_precision())
+    )
     for _ in range(_DEATHS):
         try:
             return workers.submit(_prepare, payload).result()
+        except concurrent.futures.CancelledError as error:
+            raise _ended(error) from None
         except concurrent.futures.BrokenExecutor:
             workers.rebuild()
     raise ValueError(
@@ -158,11 +183,12 @@ def remote_prepare(
 
 def _prepare(payload: bytes) -> Prepared:
     _end_with_parent()
-    grid, memory, sharing, precision, records, block, key, x64 = cloudpickle.loads(payload)
+    grid, memory, sharing, precision, records, block, stored, old_fingerprints, x64 = cloudpickle.loads(payload)
     with jax.enable_x64(x64):
         devices = local_devices.resolve(1, useful=1)
         budget = _budget(memory, sharing, devices)
-        return prepare(grid, devices, budget, precision, records, block, key, lambda _: None)
+        traced = programs_of(grid, devices, precision, records)
+        return prepare(grid, traced, budget, precision, records, block, stored, True, old_fingerprints, lambda _: None)
 
 
 def run(
@@ -170,7 +196,7 @@ def run(
     task: Task,
     blocks: list[int],
     work_of: Callable[[int], Work],
-    keep: Callable[[int, Finished | None, int], None],
+    keep: Callable[[int, dict[str, np.ndarray] | None, int], None],
     fail: Callable[[Work, Exception], None],
     announce: Callable[[str], None],
 ) -> None:
@@ -225,6 +251,8 @@ def run(
                     broken = True
                     died(held)
                     continue
+                except concurrent.futures.CancelledError as error:
+                    raise _ended(error) from None
                 except Exception as error:
                     if type(error).__name__ != "KilledWorker":  # Dask's, which need not be installed
                         raise
@@ -232,7 +260,7 @@ def run(
                     continue
                 for outcome in outcomes:
                     if outcome.error is None:
-                        keep(outcome.block, outcome.finished, outcome.diverged)
+                        keep(outcome.block, outcome.arrays, outcome.diverged)
                     else:
                         fail(work_of(outcome.block), WorkerError(outcome.error))
             if broken:
@@ -257,11 +285,12 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
     store = trainer.store
     outcomes: dict[int, Outcome] = {}
 
-    def keep(finished: Finished, mark: str) -> None:
+    def keep(finished: Finished, program: tuple[str, str]) -> None:
         block = finished.work.block
         if store is not None:
-            store.put(block, finished.arrays, mark, finished.seconds)
-        outcomes[block] = Outcome(block, finished if store is None else None, finished.diverged, None)
+            store.put(block, finished.arrays, program, finished.seconds, finished.release)
+        arrays = {n: np.array(a) for n, a in finished.arrays.items()} if store is None else None
+        outcomes[block] = Outcome(block, arrays, finished.diverged, None)
 
     def fail(work: Work, error: Exception) -> None:
         outcomes[work.block] = Outcome(work.block, None, 0, f"{type(error).__name__}: {error}")
@@ -280,15 +309,30 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
     return [outcomes.get(block, Outcome(block, None, 0, None)) for block in blocks]
 
 
-@functools.lru_cache(maxsize=2)
+class _Kept(threading.local):
+    """What a thread keeps between tasks of one sweep: a Trainer belongs to one thread."""
+
+    payload: bytes = b""
+    trainer: tuple[Task, Trainer] | None = None
+
+
+_kept = _Kept()
+
+
 def _trainer(payload: bytes) -> tuple[Task, Trainer]:
-    """Kept between tasks, so that a worker compiles once."""
+    """Kept between tasks of one sweep, so that a worker traces and reads data once for it."""
+    if _kept.trainer is not None and _kept.payload == payload:
+        return _kept.trainer
+    _kept.trainer = None
     task: Task = cloudpickle.loads(payload)
     with jax.enable_x64(task.x64):
         devices = local_devices.resolve(1, useful=1)
         store = None if task.store is None else Store.open(task.store)
         budget = _budget(task.memory, task.sharing, devices)
-        return task, Trainer(task.job, devices, budget, store, task.accept_program)
+        traced = programs_of(task.job.grid, devices, task.job.precision, task.job.records)
+        trainer = Trainer(task.job, traced, budget, store, task.accept_program, task.fingerprints)
+    _kept.payload, _kept.trainer = payload, (task, trainer)
+    return _kept.trainer
 
 
 @functools.cache

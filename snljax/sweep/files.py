@@ -8,17 +8,21 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import uuid
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, BinaryIO
 
 GONE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+PIECE = 1 << 22  # bytes that are read or written at once
 _HINTS = {
     errno.ENOSPC: "space freed, then the same command again",
     errno.EDQUOT: "space freed, then the same command again",
     errno.EROFS: "a folder that can be written",
     errno.EACCES: "a folder that can be written",
     errno.EPERM: "a folder that can be written",
+    errno.EMFILE: "fewer open files (ulimit -n), then the same again",
+    errno.ENFILE: "fewer open files on this machine, then the same again",
 }
 
 
@@ -32,19 +36,20 @@ def clear_errors(path: pathlib.Path, done: str = "written") -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = _HINTS.get(error.errno or 0, "a folder that can be written and has room")
+        wanted = "a folder that can be written and has room" if done == "written" else "a file system that answers"
         raise StoreError(
             f"store: {path} cannot be {done} ({error.strerror or error}); "
-            f"finished blocks stay and can be read; allowed: {hint}"
+            f"finished blocks stay and can be read; allowed: {_HINTS.get(error.errno or 0, wanted)}"
         ) from None
 
 
-def replace(file: pathlib.Path, content: bytes | memoryview, durable: bool = False) -> None:
-    """Write a file so that it is either the old one or the new one, never a part."""
+@contextlib.contextmanager
+def replacing(file: pathlib.Path, durable: bool = False) -> Iterator[BinaryIO]:
+    """A file to write, beside the one that it replaces when all is written: never a part is seen."""
     beside = _beside(file)
     try:
-        with open(beside, "wb") as f:
-            f.write(content)
+        with open(beside, "w+b") as f:
+            yield f
             if durable:
                 f.flush()
                 os.fsync(f.fileno())
@@ -54,8 +59,20 @@ def replace(file: pathlib.Path, content: bytes | memoryview, durable: bool = Fal
         raise
 
 
+def replace(file: pathlib.Path, content: bytes | Iterable[bytes], durable: bool = False) -> None:
+    """Write a file so that it is either the old one or the new one, never a part."""
+    with replacing(file, durable) as f:
+        for piece in (content,) if isinstance(content, bytes) else content:
+            f.write(piece)
+
+
 def write_once(file: pathlib.Path, content: bytes) -> None:
-    """Write a file whole, unless it exists: of several processes one wins."""
+    """Write a file whole, unless it exists: of several processes one wins, and all see what that one wrote.
+
+    The winner is whose hard link is made. Without hard links (FAT, some network and FUSE file systems) it is whose
+    folder is renamed to the file's claim: renaming onto a folder that is not empty fails. What the claim holds is
+    then copied to the file by everybody, so that a process killed between the two leaves nothing undone.
+    """
     beside = _beside(file)
     try:
         with open(beside, "wb") as f:
@@ -66,13 +83,47 @@ def write_once(file: pathlib.Path, content: bytes) -> None:
             os.link(beside, file)
         except FileExistsError:
             pass
-        except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EMLINK):
-                raise
-            if not file.exists():  # a file system without hard links
-                os.replace(beside, file)
+        except OSError:
+            _claim(file, beside)
     finally:
         beside.unlink(missing_ok=True)
+    _make_durable(file.parent)
+
+
+def _claim(file: pathlib.Path, written: pathlib.Path) -> None:
+    claim = file.with_name(f".{file.name}.claim")
+    folder = _beside(file)
+    folder.mkdir()
+    try:
+        os.replace(written, folder / "content")
+        try:
+            os.rename(folder, claim)
+        except OSError:
+            if not (claim / "content").exists():
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not file.exists():
+        replace(file, (claim / "content").read_bytes(), durable=True)
+
+
+def _make_durable(folder: pathlib.Path) -> None:
+    """The folder's entries survive a power cut; where the system has no such thing, the hashes have to do."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sha256(file: BinaryIO, length: int) -> bytes:
+    """The hash of the next bytes of a file, which need not fit into memory."""
+    digest = hashlib.sha256()
+    while length > 0 and (piece := file.read(min(PIECE, length))):
+        digest.update(piece)
+        length -= len(piece)
+    return digest.digest()
 
 
 def _beside(file: pathlib.Path) -> pathlib.Path:
@@ -86,17 +137,18 @@ def to_json(content: Any) -> bytes:
 
 def sealed(content: dict[str, Any]) -> bytes:
     """JSON with the hash of the rest, so that a damaged description is not taken for another one."""
-    return to_json(content | {"sha256": _digest(content)})
+    return to_json(content | {"sha256": digest(content)})
 
 
 def unsealed(text: bytes | str) -> dict[str, Any]:
     """What `sealed` sealed; ValueError if it is anything else."""
     content = json.loads(text)
-    if not isinstance(content, dict) or content.get("sha256") != _digest(content):
+    if not isinstance(content, dict) or content.get("sha256") != digest(content):
         raise ValueError("it is not what was written")
     return content
 
 
-def _digest(content: dict[str, Any]) -> str:
+def digest(content: dict[str, Any]) -> str:
+    """The hash of a description without its own hash."""
     rest = {name: value for name, value in content.items() if name != "sha256"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()

@@ -1,13 +1,22 @@
-"""Compiled functions for one block: seeds × points of networks per device, of one fixed shape."""
+"""Compiled functions for one block: seeds × points of networks per device, of one fixed shape.
+
+A sweep has one `Programs`. It traces the experiment's functions for one network anew, so that code, closures and
+data are those of this moment, and takes that text as the name of what it compiles: what was compiled before under
+the same text is used again, whoever's functions it came from.
+"""
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,10 +27,26 @@ from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from snljax.experiment import Experiment, fields_of, traced_fields
+from snljax.sweep import memory as memories
+from snljax.sweep.host_code import host_code
 from snljax.sweep.layout import Block
+from snljax.sweep.values import FIRST_BAD, STATUS
 
 MATMUL_PRECISION = {"highest": "highest", "tf32": "tensorfloat32"}
-_COMPILER_BYTES = 100_000_000  # resident after compiling, measured (benchmarks/scaling.py)
+_KEPT = 128  # programs that stay compiled in a process
+_DATA_BYTES = 4_000_000_000  # of loaded data that a sweep keeps beside those in use
+# JAX keeps what it traced by the identity of functions, those that a user jits or loops over too, and would not
+# see that a global they read has changed. Another value of this context is another key to all of that.
+_MOMENT = jax.make_user_context(None)
+_moments = itertools.count()
+
+
+class OverBudgetError(Exception):
+    """A block that would need more memory than allowed; found before it is compiled."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__(needed)
+        self.needed = needed
 
 
 class Program(NamedTuple):
@@ -40,14 +65,6 @@ class Program(NamedTuple):
     memory: int
     seconds: float
     built: float
-
-
-class OverBudgetError(Exception):
-    """A block that would need more memory than allowed; found before it is compiled."""
-
-    def __init__(self, needed: int) -> None:
-        super().__init__(needed)
-        self.needed = needed
 
 
 class _Unreadable:
@@ -82,16 +99,15 @@ def unreadable(name: str, reader: str = "draw") -> Any:
     return type(refusal, (_Unreadable,), {})()
 
 
-class _Loaded(NamedTuple):
-    """Arrays, and the hash of their bytes."""
-
-    data: Any
-    mark: str
-
-
 def statics_of(config: Any) -> Any:
     """The Config with its traced fields left blank: what a program is compiled for."""
     return dataclasses.replace(config, **dict.fromkeys(traced_fields(config)))
+
+
+def static_key(config: Any) -> str:
+    """Text that names a program: the static fields of a Config, so that 1, 1.0, True and -0.0 are four things."""
+    traced = traced_fields(config)
+    return json.dumps({n: getattr(config, n) for n in fields_of(type(config)) if n not in traced}, sort_keys=True)
 
 
 def numbers(config_type: type, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -100,267 +116,483 @@ def numbers(config_type: type, values: Mapping[str, Any]) -> dict[str, np.ndarra
     return {n: np.asarray(v, _dtype(info[n].type)) for n, v in values.items()}
 
 
-def data_of(experiment: Experiment, config: Any) -> tuple[Any, ...]:
-    """The data that all networks of these static fields share, as the last argument of their functions, or ()."""
-    return () if experiment.data is None else (_load(experiment.data, statics_of(config)).data,)
-
-
-def forget_data() -> None:
-    """Have data loaded again when they are next asked for: files may have changed since the last sweep."""
-    _load.cache_clear()
-
-
-@functools.lru_cache(maxsize=4)
-def _load(data: Callable[[Any], Any], statics: Any) -> _Loaded:
-    blind = dataclasses.replace(statics, **{n: unreadable(n, "data") for n in traced_fields(statics)})
-    arrays = jax.tree.map(np.asarray, data(blind))
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(arrays):
-        if leaf.dtype.kind not in "biuf":
-            raise ValueError(f"data: an array of {leaf.dtype}; allowed: numbers and truth values")
-        digest.update(leaf.tobytes())
-    return _Loaded(arrays, digest.hexdigest())
+def made_by(devices: tuple[Any, ...]) -> dict[str, str]:
+    """What a program's bits depend on beside its text."""
+    return {"jax": jax.__version__, "platform": devices[0].platform, "device": devices[0].device_kind}
 
 
 def _dtype(kind: type) -> Any:
     return jax.dtypes.canonicalize_dtype(kind)
 
 
-def build(
-    experiment: Experiment,
-    config: Any,
-    swept: frozenset[str],
-    block: Block,
-    devices: tuple[Any, ...],
-    precision: str,
-    budget: int,
-) -> Program:
-    """The program for these static fields; compiled once and then kept.
+class _Data(NamedTuple):
+    """Arrays that all networks share, and the hash of what they are. old_mark: as version 1 of stores took it."""
 
-    Args:
-        experiment: its functions are traced once each.
-        config: only its static fields matter.
-        swept: traced fields with one value per point; all others are shared by the block.
-        block: seeds × points per device.
-        devices: one block runs on each.
-        precision: key of MATMUL_PRECISION.
-        budget: bytes per device.
+    arrays: Any
+    mark: str
+    old_mark: str
+    size: int
 
-    Returns:
-        The Program.
 
-    Raises:
-        OverBudgetError: if the traced program would need more than the budget; nothing was compiled.
+class _System(NamedTuple):
+    """The functions of one network, traced at this moment for some static fields.
+
+    stages: draw, init, step, measure. text: the hash of what they lower to and of what they call on the host.
+    comparable: whether equal text is equal behaviour, batched too.
     """
-    key = _key(experiment, config, swept, block, devices, precision)
-    if _trace(*key).memory > budget:
-        raise OverBudgetError(_trace(*key).memory)
-    program = _compile(*key)
-    if program.memory > budget:
-        raise OverBudgetError(program.memory)
-    return program
-
-
-def trace(
-    experiment: Experiment,
-    config: Any,
-    swept: frozenset[str],
-    block: Block,
-    devices: tuple[Any, ...],
-    precision: str,
-) -> Traced:
-    """What `build` would compile, traced only; arguments as there. Kept, so that `build` does not trace again."""
-    return _trace(*_key(experiment, config, swept, block, devices, precision))
-
-
-def metrics_of(traced: Traced) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Metric -> dtype and shape of one network's value; entries that are None are left out."""
-    metrics = traced.stages["measure"].out_info
-    present = {n: a for n in metrics._fields if (a := getattr(metrics, n)) is not None}
-    return {n: (str(stored_dtype(a.dtype)), tuple(a.shape[3:])) for n, a in present.items()}
-
-
-def stored_dtype(dtype: Any) -> np.dtype:
-    """Counts and truth values are kept as float32, so that a diverged cell can be NaN."""
-    return np.dtype(dtype) if np.issubdtype(dtype, np.floating) else np.dtype(np.float32)
-
-
-def fingerprint(
-    experiment: Experiment,
-    config: Any,
-    swept: frozenset[str],
-    block: Block,
-    devices: tuple[Any, ...],
-    precision: str,
-) -> str:
-    """SHA-256 of a program's text for one device and of what compiles it: where it is equal, so are the bits.
-
-    The text is lowered from what was traced, without the mesh around it, so that it is the same on
-    any number of devices and the experiment's functions are not traced again. Arguments as for `build`.
-    """
-    return _fingerprint(*_key(experiment, config, swept, block, devices, precision))
-
-
-def made_by(devices: tuple[Any, ...]) -> dict[str, str]:
-    """What a program's bits depend on beside its text."""
-    return {"jax": jax.__version__, "platform": devices[0].platform, "device": devices[0].device_kind}
-
-
-@functools.lru_cache(maxsize=128)
-def _fingerprint(*key: Any) -> str:
-    traced, devices = _trace(*key), key[4]
-    digest = hashlib.sha256(json.dumps(made_by(devices)).encode())
-    for name in sorted(traced.stages):
-        stage = traced.stages[name]
-        mapped = next(e for e in stage.jaxpr.jaxpr.eqns if e.primitive.name == "shard_map")
-        inner = mapped.params["jaxpr"]
-        shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in inner.invars]
-        body = jax.jit(jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(inner, ())))
-        digest.update(body.trace(*shapes).lower(lowering_platforms=(devices[0].platform,)).as_text().encode())
-        for constant in stage.jaxpr.consts:
-            digest.update(np.asarray(constant).tobytes())
-    digest.update(key[-1].encode())
-    return digest.hexdigest()
-
-
-def _key(experiment: Experiment, config: Any, swept: frozenset[str], block: Block, devices: Any, precision: str) -> Any:
-    functions = _Functions(experiment.draw, experiment.init, experiment.step, experiment.measure, experiment.data)
-    statics = statics_of(config)
-    # Other data are another program: their shapes may differ, and a store stands for them.
-    mark = "" if experiment.data is None else _load(experiment.data, statics).mark
-    return functions, statics, swept, block, devices, precision, _dtype(float), mark
-
-
-class _Functions(NamedTuple):
-    """What a program is made of; hashable, as an Experiment with its readings is not."""
-
-    draw: Callable[..., Any]
-    init: Callable[..., Any]
-    step: Callable[..., Any]
-    measure: Callable[..., Any]
-    data: Callable[..., Any] | None
-
-
-class Traced(NamedTuple):
-    """The stages of a program before they are compiled. memory: estimate, bytes per device."""
 
     stages: dict[str, Any]
-    first_bad: Callable[[], Any]
-    held: int
+    text: str
+    comparable: bool
+
+    def shapes(self, stage: str) -> Any:
+        """What a stage returns for one network."""
+        return self.stages[stage].out_info
+
+
+class Programs:
+    """The programs of one sweep. It belongs to one thread; what is compiled belongs to all.
+
+    Args:
+        experiment: its functions are traced for one network once for each value of the static fields.
+        swept: traced fields with one value per point; all others are shared by a block.
+        devices: one block runs on each.
+        precision: key of MATMUL_PRECISION.
+        records: how many measurements a network has, for the memory that they take.
+    """
+
+    def __init__(
+        self, experiment: Experiment, swept: frozenset[str], devices: tuple[Any, ...], precision: str, records: int
+    ) -> None:
+        self.experiment, self.swept, self.devices = experiment, swept, devices
+        self.precision, self.records = precision, records
+        self._moment = next(_moments)
+        self._data: dict[str, _Data] = {}
+        self._systems: dict[str, _System] = {}
+        self._traced: dict[tuple[str, Block], _Traced] = {}
+
+    @contextlib.contextmanager
+    def _tracing(self) -> Iterator[None]:
+        with _MOMENT(self._moment), jax.default_matmul_precision(MATMUL_PRECISION[self.precision]):
+            yield
+
+    # --- data and functions as they are now ---------------------------------------------------------
+
+    def data(self, config: Any) -> tuple[Any, ...]:
+        """The data that all networks of these static fields share, as their functions' last argument, or ()."""
+        return () if self.experiment.data is None else (self._loaded(config).arrays,)
+
+    def _loaded(self, config: Any) -> _Data:
+        """Read once; equal data of several static values are kept once; more than there is room for is read again."""
+        assert self.experiment.data is not None
+        key = static_key(config)
+        known = self._data.get(key)
+        if known is not None and known.arrays is not None:
+            return known
+        blind = dataclasses.replace(config, **{n: unreadable(n, "data") for n in traced_fields(config)})
+        loaded = _marked(jax.tree.map(np.asarray, self.experiment.data(blind)))
+        if known is not None and known.mark != loaded.mark:
+            raise ValueError(
+                f"data: of {self.experiment.name} changed while the sweep ran; allowed: the same again, each time"
+            )
+        same = next((d for d in self._data.values() if d.mark == loaded.mark and d.arrays is not None), loaded)
+        held = {d.mark: d.size for d in self._data.values() if d.arrays is not None}
+        for other, data in list(self._data.items()):
+            if sum(held.values()) + loaded.size > _DATA_BYTES and data.mark != loaded.mark:
+                self._data[other] = data._replace(arrays=None)
+                held.pop(data.mark, None)
+        self._data[key] = same
+        return same
+
+    def system(self, config: Any) -> _System:
+        """The functions of one network, traced when first asked for."""
+        key = static_key(config)
+        if key not in self._systems:
+            self._systems[key] = self._trace_one(config)
+        return self._systems[key]
+
+    def _trace_one(self, config: Any) -> _System:
+        e, statics = self.experiment, statics_of(config)
+        traced, info = traced_fields(statics), fields_of(type(statics))
+        blind = dataclasses.replace(statics, **{n: unreadable(n) for n in traced})
+        number = {n: jax.ShapeDtypeStruct((), _dtype(info[n].type)) for n in traced}
+        data = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), self.data(config))
+        whole = jax.ShapeDtypeStruct((), np.int32)
+
+        def trace(function: Callable[..., Any], *arguments: Any) -> Any:
+            # Arguments that are not used stay in the text: which one is used is what tells two programs apart.
+            return jax.jit(function, keep_unused=True).trace(*arguments)
+
+        def of(values: dict[str, Any]) -> Any:
+            return dataclasses.replace(statics, **values)
+
+        with self._tracing():
+            draw = trace(
+                lambda seed, d: e.draw(blind, jax.random.fold_in(jax.random.key(0), seed), *d),
+                jax.ShapeDtypeStruct((), np.uint32),
+                data,
+            )
+            init = trace(lambda v, r, d: e.init(of(v), r, *d), number, draw.out_info, data)
+            state = init.out_info
+            step = trace(lambda v, r, s, t, d: e.step(of(v), r, s, t, *d), number, draw.out_info, state, whole, data)
+            measure = trace(lambda v, r, s, d: e.measure(of(v), r, s, *d), number, draw.out_info, state, data)
+            stages = {"draw": draw, "init": init, "step": step, "measure": measure}
+            digest = hashlib.sha256(json.dumps([sorted(traced), self.precision, str(_dtype(float))]).encode())
+            comparable = True
+            for name, stage in stages.items():
+                digest.update(f"{name}: ".encode() + stage.lower().as_text().encode())
+                _update(digest, stage.jaxpr.consts)
+                outside, seen = host_code(stage.jaxpr)
+                digest.update(outside)
+                comparable &= seen
+        _check_state(e, init.out_info, step.out_info)
+        _check_metrics(e, measure.out_info)
+        return _System(stages, digest.hexdigest(), comparable)
+
+    def metrics(self, config: Any) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+        """Metric -> dtype and shape of one network's value; entries that are None are left out."""
+        return metrics_of(self.system(config).shapes("measure"))
+
+    # --- programs -----------------------------------------------------------------------------------
+
+    def trace(self, config: Any, block: Block) -> _Traced:
+        """What `build` would compile, traced only."""
+        key = static_key(config), block
+        if key not in self._traced:
+            system = self.system(config)
+            shared = (
+                system.text,
+                key if not system.comparable else None,
+                tuple(sorted(self.swept)),
+                block,
+                tuple((d.platform, d.id) for d in self.devices),
+                self._moment if not system.comparable else None,
+            )
+            with _LOCK:
+                traced = _TRACED.get(shared)
+                if traced is None:
+                    traced = _TRACED[shared] = self._trace_block(config, block)
+                _TRACED.move_to_end(shared)
+                while len(_TRACED) > _KEPT:
+                    _TRACED.popitem(last=False)
+            self._traced[key] = traced
+        return self._traced[key]
+
+    def memory(self, config: Any, block: Block, budget: int) -> int:
+        """Bytes per device that a block needs, as far as tracing tells, with the records that are kept of it."""
+        return self.trace(config, block).memory + self._record_bytes(config, block, budget)
+
+    def _record_bytes(self, config: Any, block: Block, budget: int) -> int:
+        return memories.of_records(self.metrics(config), block, self.records, budget)
+
+    def build(self, config: Any, block: Block, budget: int) -> Program:
+        """The program for these static fields, compiled once.
+
+        Raises:
+            OverBudgetError: if it would need more bytes per device than the budget.
+        """
+        needed = self.memory(config, block, budget)
+        if needed > budget:
+            raise OverBudgetError(needed)
+        traced, system = self.trace(config, block), self.system(config)
+        compiled = traced.compiled()
+        needed = max(needed, compiled.memory + self._record_bytes(config, block, budget))
+        if needed > budget:
+            raise OverBudgetError(needed)
+        state, whole = system.shapes("init"), jax.ShapeDtypeStruct((), bool)
+        returns = {
+            "draw": system.shapes("draw"), "init": state, "advance": (state, whole), "measure": system.shapes("measure")
+        }  # fmt: skip
+        functions = {n: _with_trees(compiled.stages[n], jax.tree.structure(tree)) for n, tree in returns.items()}
+
+        @functools.cache
+        def first_bad() -> Any:
+            """Compiled only when a cell has diverged."""
+            return _with_trees(self._first_bad(config, block).lower().compile(), jax.tree.structure(0))
+
+        return Program(
+            **functions,
+            first_bad=lambda *arguments: first_bad()(*arguments),
+            memory=needed,
+            seconds=traced.seconds + compiled.seconds,
+            built=compiled.built,
+        )
+
+    def fingerprint(self, config: Any, block: Block) -> str:
+        """SHA-256 of what a program computes and of what compiles it: where it is equal, so are the bits.
+
+        Of its text for one device, so that it is the same on any number of devices; of the names and dtypes of
+        its metrics, of its data, and of what it calls on the host.
+        """
+        traced, shapes = self.trace(config, block), self.system(config).shapes("measure")
+        digest = hashlib.sha256(json.dumps(made_by(self.devices)).encode())
+        digest.update(traced.text().encode())
+        kept = {n: [str(dtype), list(inner)] for n, (dtype, inner) in metrics_of(shapes).items()}
+        digest.update(json.dumps(list(kept.items())).encode())
+        if self.experiment.data is not None:
+            digest.update(self._loaded(config).mark.encode())
+        return digest.hexdigest()
+
+    def old_fingerprint(self, config: Any, block: Block) -> str:
+        """What the fingerprint of a program was in version 1 of stores, so that such a store goes on."""
+        digest = hashlib.sha256(json.dumps(made_by(self.devices)).encode())
+        digest.update(self.trace(config, block).old_text())
+        if self.experiment.data is not None:
+            digest.update(self._loaded(config).old_mark.encode())
+        return digest.hexdigest()
+
+    # --- tracing a block ----------------------------------------------------------------------------
+
+    def _arguments(self, config: Any, block: Block) -> tuple[dict[str, Any], Callable[..., Any]]:
+        """Shapes of what a block's functions take, and how to trace one of them on the mesh."""
+        statics, system = statics_of(config), self.system(config)
+        on_one = _block_functions(self.experiment, statics, self.swept, block)
+        mesh = Mesh(np.array(self.devices), ("block",))
+        info, traced = fields_of(type(statics)), list(traced_fields(statics))
+        replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("block"))
+
+        def abstract(tree: Any, sharding: Any, *leading: int) -> Any:
+            return jax.tree.map(lambda a: jax.ShapeDtypeStruct((*leading, *a.shape), a.dtype, sharding=sharding), tree)
+
+        def trace(name: str, fixed: Any, blocks: Any) -> Any:
+            # check_vma off: loops in user code may start from constants.
+            mapped = jax.shard_map(
+                _per_device(on_one[name]),
+                mesh=mesh,
+                in_specs=(PartitionSpec(), PartitionSpec("block")),
+                out_specs=PartitionSpec("block"),
+                check_vma=False,
+            )
+            with self._tracing():
+                return jax.jit(mapped).trace(fixed, blocks)
+
+        count = len(self.devices)
+        number = {n: jax.ShapeDtypeStruct((), _dtype(info[n].type)) for n in traced}
+        data = {"data": abstract(self.data(config), replicated)}
+        fixed = data | {"numbers": abstract({n: s for n, s in number.items() if n not in self.swept}, replicated)}
+        bounds = abstract(dict.fromkeys(("start", "stop"), jax.ShapeDtypeStruct((), np.int32)), replicated)
+        along = abstract({n: s for n, s in number.items() if n in self.swept}, split, count, block.points)
+        seeds = abstract({"seed": jax.ShapeDtypeStruct((), np.uint32)}, split, count, block.seeds)
+        drawn = {"swept": along, "draw": abstract(system.shapes("draw"), split, count, block.seeds)}
+        started = drawn | {"state": abstract(system.shapes("init"), split, count, block.seeds, block.points)}
+        return {
+            "draw": (data, seeds),
+            "init": (fixed, drawn),
+            "advance": (fixed | bounds, started),
+            "measure": (fixed, started),
+            "first_bad": (fixed | bounds, started),
+        }, trace
+
+    def _trace_block(self, config: Any, block: Block) -> _Traced:
+        started = time.perf_counter()
+        arguments, trace = self._arguments(config, block)
+        stages = {n: trace(n, *arguments[n]) for n in ("draw", "init", "advance", "measure")}
+        held, memory = memories.of_stages(stages, arguments["draw"][0], len(self.devices))
+        memory += memories.of_compiler(self.devices)
+        return _Traced(stages, self.devices, held, memory, time.perf_counter() - started)
+
+    def _first_bad(self, config: Any, block: Block) -> Any:
+        arguments, trace = self._arguments(config, block)
+        return trace("first_bad", *arguments["first_bad"])
+
+
+class _Compiled(NamedTuple):
+    stages: dict[str, Any]
     memory: int
     seconds: float
+    built: float
 
 
-@functools.lru_cache(maxsize=128)
-def _trace(functions, statics, swept, block, devices, precision, dtype, mark) -> Traced:
-    started = time.perf_counter()
-    mesh = Mesh(np.array(devices), ("block",))
-    on_one = _block_functions(functions, statics, swept, block)
-    traced = list(traced_fields(statics))
-    info = fields_of(type(statics))
-    replicated = NamedSharding(mesh, PartitionSpec())
-    split = NamedSharding(mesh, PartitionSpec("block"))
+class _Traced:
+    """The stages of a program. Everything else follows from them alone, so threads and sweeps share it.
 
-    def abstract(tree: Any, sharding: Any) -> Any:
-        return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=sharding), tree)
+    held: bytes per device that stay while a block trains. memory: estimate, bytes per device.
+    """
 
-    def trace(name: str, fixed: Any, blocks: Any) -> Any:
-        body = _per_device(on_one[name])
-        # check_vma off: loops in user code may start from constants.
-        mapped = jax.shard_map(
-            body,
-            mesh=mesh,
-            in_specs=(PartitionSpec(), PartitionSpec("block")),
-            out_specs=PartitionSpec("block"),
-            check_vma=False,
+    def __init__(self, stages: dict[str, Any], devices: tuple[Any, ...], held: int, memory: int, seconds: float):
+        self.stages, self.devices, self.held, self.memory, self.seconds = stages, devices, held, memory, seconds
+        self._lock = threading.Lock()
+        self._compiled: _Compiled | None = None
+        self._text: str | None = None
+
+    def compiled(self) -> _Compiled:
+        """Compiled when first asked for."""
+        with self._lock:
+            if self._compiled is None:
+                started = time.perf_counter()
+                stages = {name: stage.lower().compile() for name, stage in self.stages.items()}
+                # The larger of two estimates: on CPU the compiler's own misses what its library calls allocate.
+                memory = max(self.memory, memories.of_compiled(stages, self.held) + memories.of_compiler(self.devices))
+                ended = time.perf_counter()
+                self._compiled = _Compiled(stages, memory, ended - started, ended)
+            return self._compiled
+
+    def text(self) -> str:
+        """The hash of the text of all stages for one device, without the mesh around it."""
+        with self._lock:
+            if self._text is None:
+                digest = hashlib.sha256()
+                for name in sorted(self.stages):
+                    digest.update(f"{name}: {self._lowered(name, keep_unused=True)}".encode())
+                    _update(digest, self.stages[name].jaxpr.consts)
+                    digest.update(host_code(self.stages[name].jaxpr)[0])
+                self._text = digest.hexdigest()
+            return self._text
+
+    def old_text(self) -> bytes:
+        """What version 1 of stores hashed: which of two equal arguments a program uses is not in it."""
+        parts = []
+        for name in sorted(self.stages):
+            parts.append(self._lowered(name, keep_unused=False).encode())
+            parts += [np.asarray(constant).tobytes() for constant in self.stages[name].jaxpr.consts]
+        return b"".join(parts)
+
+    def _lowered(self, name: str, keep_unused: bool) -> str:
+        mapped = next(e for e in self.stages[name].jaxpr.jaxpr.eqns if e.primitive.name == "shard_map")
+        inner = mapped.params["jaxpr"]
+        shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in inner.invars]
+        function = jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(inner, ()))
+        body = jax.jit(function, keep_unused=keep_unused)
+        return body.trace(*shapes).lower(lowering_platforms=(self.devices[0].platform,)).as_text()
+
+
+_LOCK = threading.Lock()
+_TRACED: collections.OrderedDict[Any, _Traced] = collections.OrderedDict()
+
+
+def _with_trees(compiled: Any, returns: Any) -> Callable[..., Any]:
+    """A compiled function that takes and returns trees of this sweep's classes, whoever it was compiled for."""
+
+    def call(*arguments: Any) -> Any:
+        takes, _ = jax.tree.unflatten(compiled.in_tree, jax.tree.leaves(arguments))
+        return jax.tree.unflatten(returns, jax.tree.leaves(compiled(*takes)))
+
+    return call
+
+
+def _marked(arrays: Any) -> _Data:
+    """Loaded data with their hash: bytes, shapes, dtypes and how they are nested."""
+    leaves = jax.tree.leaves(arrays)
+    for leaf in leaves:
+        if leaf.dtype.kind not in "biuf":
+            raise ValueError(f"data: an array of {leaf.dtype}; allowed: numbers and truth values")
+    digest, old = hashlib.sha256(str(jax.tree.structure(arrays)).encode()), hashlib.sha256()
+    _update(digest, leaves)
+    for leaf in leaves:
+        old.update(leaf.tobytes())
+    return _Data(arrays, digest.hexdigest(), old.hexdigest(), sum(leaf.nbytes for leaf in leaves))
+
+
+def _update(digest: Any, arrays: Any) -> None:
+    for array in arrays:
+        is_key = hasattr(array, "dtype") and jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(array) if is_key else array)
+        digest.update(f"{array.dtype}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+
+
+# --- what an experiment returns ---------------------------------------------------------------------
+
+
+def metrics_of(shapes: Any) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Metric -> the dtype in which it is kept, and its shape; entries that are None are left out."""
+    present = {n: a for n in shapes._fields if (a := getattr(shapes, n)) is not None}
+    return {n: (_kept_dtype(n, a.dtype), tuple(a.shape)) for n, a in present.items()}
+
+
+def _kept_dtype(name: str, dtype: Any) -> np.dtype:
+    """The metric's own; what NumPy does not know, such as bfloat16, in the next wider that it knows, exactly."""
+    if not jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+        if np.dtype(dtype).kind in "biuf":
+            return np.dtype(dtype)
+        if jnp.issubdtype(dtype, jnp.floating):
+            return np.dtype(np.float32)
+        if jnp.issubdtype(dtype, jnp.integer):
+            return np.dtype(np.int8 if jnp.issubdtype(dtype, jnp.signedinteger) else np.uint8)
+    raise ValueError(
+        f"{name}: a metric of {dtype}; allowed: real numbers, whole numbers and truth values (a complex number as two)"
+    )
+
+
+def _check_metrics(experiment: Experiment, shapes: Any) -> None:
+    """ValueError for what is no NamedTuple of arrays, or has a name that the Dataset uses itself."""
+    if not isinstance(shapes, tuple) or not hasattr(shapes, "_fields"):
+        raise ValueError(
+            f"measure: of {experiment.name} returns a {type(shapes).__name__}; allowed: a NamedTuple of arrays"
         )
-        with jax.default_matmul_precision(MATMUL_PRECISION[precision]):
-            return jax.jit(mapped).trace(fixed, blocks)
-
-    count = len(devices)
-    number = {n: jax.ShapeDtypeStruct((), _dtype(info[n].type)) for n in traced}
-    data = abstract({"data": data_of(functions, statics)}, replicated)
-    fixed = data | {"numbers": abstract({n: s for n, s in number.items() if n not in swept}, replicated)}
-    along = abstract(
-        {n: jax.ShapeDtypeStruct((count, block.points), s.dtype) for n, s in number.items() if n in swept}, split
-    )
-    bounds = abstract(dict.fromkeys(("start", "stop"), jax.ShapeDtypeStruct((), np.int32)), replicated)
-    seeds = abstract({"seed": jax.ShapeDtypeStruct((count, block.seeds), np.uint32)}, split)
-
-    stages = {"draw": trace("draw", data, seeds)}
-    blocks = {"swept": along, "draw": abstract(stages["draw"].out_info, split)}
-    stages["init"] = trace("init", fixed, blocks)
-    blocks = {**blocks, "state": abstract(stages["init"].out_info, split)}
-    stages["advance"] = trace("advance", fixed | bounds, blocks)
-    stages["measure"] = trace("measure", fixed, blocks)
-
-    # What stays while a block trains: data, its draw, the state, and the last state known to be good.
-    held = (_tree_bytes(stages["draw"].out_info) + 2 * _tree_bytes(stages["init"].out_info)) // count
-    held += _tree_bytes(data)
-    transient = {n: _tree_bytes(s.out_info) // count + _largest_operation(s.jaxpr.jaxpr) for n, s in stages.items()}
-    return Traced(
-        stages=stages,
-        first_bad=lambda: trace("first_bad", fixed | bounds, blocks),
-        held=held,
-        memory=_peak(held, transient) + _compiler_bytes(devices),
-        seconds=time.perf_counter() - started,
-    )
+    for name in shapes._fields:
+        if name in (STATUS, FIRST_BAD, "step", "seed"):
+            raise ValueError(
+                f"{name}: a metric of {experiment.name}, and a variable of every Dataset; allowed: another name"
+            )
+        value = getattr(shapes, name)
+        if value is not None and not hasattr(value, "dtype"):
+            raise ValueError(f"{name}: a metric of {experiment.name} is a {type(value).__name__}; allowed: one array")
+    metrics_of(shapes)
 
 
-@functools.lru_cache(maxsize=128)
-def _compile(*key: Any) -> Program:
-    traced = _trace(*key)
-    started = time.perf_counter()
-    compiled = {name: stage.lower().compile() for name, stage in traced.stages.items()}
-
-    @functools.cache
-    def first_bad() -> Any:
-        """Compiled only when a cell has diverged."""
-        return traced.first_bad().lower().compile()
-
-    return Program(
-        **compiled,
-        first_bad=lambda *arguments: first_bad()(*arguments),
-        # The larger of two estimates: on CPU the compiler's own misses what its library calls allocate.
-        memory=max(
-            traced.memory,
-            _peak(traced.held, {n: _compiled_bytes(c) for n, c in compiled.items()}) + _compiler_bytes(key[4]),
-        ),
-        seconds=traced.seconds + time.perf_counter() - started,
-        built=time.perf_counter(),
-    )
+def _check_state(experiment: Experiment, before: Any, after: Any) -> None:
+    """ValueError where a step does not return what it takes."""
+    one: Any = jax.tree.structure(before)
+    other: Any = jax.tree.structure(after)
+    if one != other:
+        raise ValueError(
+            f"step: of {experiment.name} returns {_one_line(other)}; allowed: what init returns, {_one_line(one)}"
+        )
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        if (a.shape, a.dtype) != (b.shape, b.dtype):
+            raise ValueError(
+                f"step: of {experiment.name} returns {b.dtype}{list(b.shape)} where it takes {a.dtype}{list(a.shape)}; "
+                "allowed: the same, at every step"
+            )
 
 
-def _block_functions(functions: _Functions, statics: Any, swept: frozenset[str], block: Block) -> dict[str, Callable]:
+def _one_line(structure: Any) -> str:
+    text = " ".join(str(structure).removeprefix("PyTreeDef(").removesuffix(")").split())
+    return "one array" if text == "*" else text if len(text) <= 120 else text[:117] + "..."
+
+
+# --- a block's functions ----------------------------------------------------------------------------
+
+
+def _block_functions(experiment: Experiment, statics: Any, swept: frozenset[str], block: Block) -> dict[str, Callable]:
     """vmap over points inside, over seeds outside; only swept leaves are batched."""
     traced = list(traced_fields(statics))
     axes = dataclasses.replace(statics, **{n: 0 if n in swept else None for n in traced})
     blind = dataclasses.replace(statics, **{n: unreadable(n) for n in traced})
     point = jnp.arange(block.points)  # something to map over where nothing is swept
+    seed = jnp.arange(block.seeds)  # and where nothing is drawn
 
     def config_of(fixed: dict, blocks: dict) -> Any:
         values = {n: (blocks["swept"] if n in swept else fixed["numbers"])[n] for n in traced}
         return dataclasses.replace(statics, **values)
 
+    def over_all(one: Callable, config: Any, draw: Any, *state: Any) -> Any:
+        """``one`` for each seed and point; something is always mapped over, whatever a system draws or keeps."""
+        if jax.tree.leaves(state):
+            over_points = jax.vmap(one, (axes, None, 0))
+            return jax.vmap(over_points, (None, 0, 0))(config, draw, *state)
+        over_points = jax.vmap(lambda config, draw, _: one(config, draw, *state), (axes, None, 0))
+        if jax.tree.leaves(draw):
+            return jax.vmap(over_points, (None, 0, None))(config, draw, point)
+        return jax.vmap(lambda config, _, p: over_points(config, draw, p), (None, 0, None))(config, seed, point)
+
     def draw(fixed: dict, blocks: dict) -> Any:
         root = jax.random.key(0)
-        return jax.vmap(lambda seed: functions.draw(blind, jax.random.fold_in(root, seed), *fixed["data"]))(
+        return jax.vmap(lambda seed: experiment.draw(blind, jax.random.fold_in(root, seed), *fixed["data"]))(
             blocks["seed"]
         )
 
     def init(fixed: dict, blocks: dict) -> Any:
-        def one(config: Any, draw: Any, _: Any) -> Any:
-            return functions.init(config, draw, *fixed["data"])
+        def one(config: Any, draw: Any) -> Any:
+            return experiment.init(config, draw, *fixed["data"])
 
-        over_points = jax.vmap(one, (axes, None, 0))
-        return jax.vmap(over_points, (None, 0, None))(config_of(fixed, blocks), blocks["draw"], point)
+        return over_all(one, config_of(fixed, blocks), blocks["draw"])
 
     def step(config: Any, fixed: dict, blocks: dict, state: Any, t: jax.Array) -> Any:
         def one(config: Any, draw: Any, state: Any) -> Any:
-            return functions.step(config, draw, state, t, *fixed["data"])
+            return experiment.step(config, draw, state, t, *fixed["data"])
 
-        over_points = jax.vmap(one, (axes, None, 0))
-        return jax.vmap(over_points, (None, 0, 0))(config, blocks["draw"], state)
+        return over_all(one, config, blocks["draw"], state)
 
     def advance(fixed: dict, blocks: dict) -> Any:
         config = config_of(fixed, blocks)
@@ -371,10 +603,9 @@ def _block_functions(functions: _Functions, statics: Any, swept: frozenset[str],
 
     def measure(fixed: dict, blocks: dict) -> Any:
         def one(config: Any, draw: Any, state: Any) -> Any:
-            return functions.measure(config, draw, state, *fixed["data"])
+            return experiment.measure(config, draw, state, *fixed["data"])
 
-        over_points = jax.vmap(one, (axes, None, 0))
-        return jax.vmap(over_points, (None, 0, 0))(config_of(fixed, blocks), blocks["draw"], blocks["state"])
+        return over_all(one, config_of(fixed, blocks), blocks["draw"], blocks["state"])
 
     def first_bad(fixed: dict, blocks: dict) -> Any:
         config = config_of(fixed, blocks)
@@ -404,39 +635,3 @@ def _per_device(function: Callable) -> Callable:
         return jax.tree.map(lambda a: a[None], function(fixed, jax.tree.map(lambda a: a[0], blocks)))
 
     return body
-
-
-def _peak(held: int, transient: dict[str, int]) -> int:
-    """Bytes of a device at the worst moment: drawing, or any other stage beside what is held."""
-    return max(transient["draw"], held + max(size for stage, size in transient.items() if stage != "draw"))
-
-
-def _compiler_bytes(devices: tuple[Any, ...]) -> int:
-    """Each device's share of what compiling leaves in the process."""
-    return _COMPILER_BYTES // len(devices) if devices[0].platform == "cpu" else 0
-
-
-def _compiled_bytes(compiled: Any) -> int:
-    """Results and temporaries."""
-    analysis = compiled.memory_analysis()
-    return 0 if analysis is None else analysis.output_size_in_bytes + analysis.temp_size_in_bytes
-
-
-def _tree_bytes(tree: Any) -> int:
-    return sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
-
-
-def _largest_operation(jaxpr: Any) -> int:
-    largest = 0
-    for equation in jaxpr.eqns:
-        inner = list(jax.extend.core.jaxprs_in_params(equation.params))
-        if inner:
-            largest = max(largest, *(_largest_operation(j) for j in inner))
-        else:
-            largest = max(largest, sum(_bytes(v.aval) for v in (*equation.invars, *equation.outvars)))
-    return largest
-
-
-def _bytes(aval: Any) -> int:
-    itemsize = getattr(getattr(aval, "dtype", None), "itemsize", 0)
-    return int(np.prod(getattr(aval, "shape", ()), dtype=np.int64)) * itemsize

@@ -3,13 +3,13 @@
     manifest.json        what all blocks share; written once
     grids/N.json         the N-th grid that was asked for; only ever added to
     data.zarr/N/METRIC   what grid N added: zarr v3, one chunk a block, CRC-32C
-    done/BLOCK.json      written last: SHA-256 of each of the block's chunks. No marker, no block
+    done/BLOCK.json      written last: SHA-256 of each of the block's chunks, and what the block means
     programs/ID.json     SHA-256 of each compiled program, by its static fields
     checkpoints/BLOCK.npz  a long block on its way
     writers/ID.json      what each process does and has done
 
-A block is complete when its marker is there and the hashes fit. Chunk files alone prove nothing: a
-crash may leave any of them. Every file is written beside its place and renamed into it.
+A block is complete when its marker is there, means what the grids say now, and the hashes fit. Chunk files alone
+prove nothing: a crash may leave any of them. Every file is written beside its place and renamed into it.
 """
 
 from __future__ import annotations
@@ -25,36 +25,35 @@ import pathlib
 import socket
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import google_crc32c
 import numpy as np
 
-from snljax.experiment import fields_of, traced_fields
-from snljax.sweep import files
+from snljax.experiment import fields_of
+from snljax.sweep import chunks, files
 from snljax.sweep.files import StoreError
 from snljax.sweep.layout import Block, Layout
+from snljax.sweep.values import FIRST_BAD
 from snljax.sweep.writers import Writers
 
 if TYPE_CHECKING:  # looking at a store needs neither JAX nor the experiments
     from snljax.sweep.grid import Axis, Grid
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-FIRST_BAD = "first_bad_step"
-UNREADABLE = -2  # in place of a first_bad_step whose chunk is damaged
 _LEFTOVER_SECONDS = 3600.0
 _SEAL = hashlib.sha256().digest_size  # bytes at the end of a checkpoint
+_PATIENCE_SECONDS = 1.0  # for a grid that another process is just adding
 
 
 class Checkpoint(NamedTuple):
-    """A block after ``step`` updates. program: hash of the program that was training it."""
+    """A block after ``step`` updates. program: hash of the program that was training it. arrays: read when used."""
 
     step: int
     seconds: float
     program: str
-    arrays: dict[str, np.ndarray]
+    arrays: Mapping[str, np.ndarray]
 
 
 class Store:
@@ -74,9 +73,9 @@ class Store:
         }
         self.layout = Layout(self.block, tuple(a["static"] for a in manifest["axes"]))
         self.first: list[int] = []
-        self._arrays: dict[tuple[int, str], Any] = {}
         self.writers = Writers(path / "writers")
         self.refresh()
+        self._refuse_if_grids_are_lost()
 
     # --- opening and making -------------------------------------------------------------------------
 
@@ -87,18 +86,23 @@ class Store:
         Raises:
             StoreError: no such folder, no store, or one that cannot be read.
         """
-        path = pathlib.Path(path)
+        path = pathlib.Path(os.path.abspath(path))
         if not path.is_dir():
             kind = "is a file" if path.exists() else "does not exist"
             raise StoreError(f"store: {path} {kind}; allowed: a folder that a sweep with store= has made")
         if not (path / MANIFEST).exists():
             raise StoreError(f"store: {path} is no store, it has no {MANIFEST}; allowed: a folder made by a sweep")
-        manifest = _read(path / MANIFEST, path / "data.zarr")
+        manifest = read_description(path / MANIFEST, path / "data.zarr")
+        if manifest.get("format") == 1:
+            raise StoreError(
+                f"store: {path} was made by version 0.1 of snljax, whose markers do not say what their blocks mean; "
+                f"allowed: snljax migrate {path}, once, or another store"
+            )
         if manifest.get("format") != FORMAT:
             raise StoreError(f"store: {path} has format {manifest.get('format')}; allowed: {FORMAT}")
         try:
             return cls(path, manifest)
-        except (KeyError, TypeError, IndexError) as error:
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
             raise StoreError(f"store: {path} lacks {error}; allowed: a store of this version of snljax") from None
 
     @classmethod
@@ -113,7 +117,7 @@ class Store:
         Raises:
             StoreError: the folder holds something else, or cannot be written.
         """
-        path = pathlib.Path(path)
+        path = pathlib.Path(os.path.abspath(path))
         info = fields_of(type(grid.config))
         manifest = {
             "format": FORMAT,
@@ -142,19 +146,57 @@ class Store:
 
     def refresh(self) -> None:
         """Take in grids that other processes have added."""
-        while (file := self.path / "grids" / f"{len(self.grids)}.json").exists():
-            self._take_in(_read(file, self.path / "data.zarr" / str(len(self.grids))))
+        while True:
+            number = len(self.grids)
+            file, group = self.path / "grids" / f"{number}.json", self.path / "data.zarr" / str(number)
+            if not file.exists() and not (group / "zarr.json").exists():
+                return
+            self._take_in(read_description(file, group))
+
+    def _refuse_if_grids_are_lost(self) -> None:
+        """Blocks of a grid that nothing describes any more would be taken for those of the next one."""
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while lost := self._beyond():
+            self.refresh()  # another process may just have added it
+            if time.monotonic() > until and (lost := self._beyond()):
+                file = self.path / "grids" / f"{len(self.grids)}.json"
+                raise StoreError(
+                    f"store: {file} is lost, and its copy; what {lost} means cannot be told; allowed: the file "
+                    "restored, or another store"
+                )
+            time.sleep(0.05)
+
+    def _beyond(self) -> str:
+        """Something that only a grid after the last known one can have made; no stray file."""
+        beyond = [self.path / "grids" / f"{n}.json" for n in _numbers(self.path / "grids") if n >= len(self.grids)]
+        groups = self.path / "data.zarr"
+        beyond += [groups / str(n) / "zarr.json" for n in _numbers(groups) if n >= len(self.grids)]
+        done = self.path / "done"
+        beyond += [done / f"{n}.json" for n in _numbers(done) if n >= self.layout.blocks]
+        for file in beyond:
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                content = json.loads(file.read_bytes())
+                files.unsealed(json.dumps(content["attributes"]["snljax"] if file.name == "zarr.json" else content))
+                return str(file.relative_to(self.path))
+        return ""
 
     def _take_in(self, grid: dict[str, Any]) -> None:
+        for name, (dtype, _) in grid["metrics"].items():
+            # Names become paths, and dtypes decide how bytes are read.
+            if not name.isidentifier() or np.dtype(dtype).kind not in "biuf":
+                raise StoreError(
+                    f"store: {self.path} has a metric {name!r} of {dtype!r}; allowed: a name of letters, digits and _, "
+                    "of numbers or truth values"
+                )
         rows = {a["name"]: _rows(grid["axes"][a["name"]], a["fields"]) for a in self.manifest["axes"]}
         rows["seed"] = [(s,) for s in grid["seeds"]]
         positions = []
         for name, wanted in rows.items():
-            known = {row: i for i, row in enumerate(self.values[name])}
-            fresh = [row for row in dict.fromkeys(wanted) if row not in known]
+            known = {_exact(row): i for i, row in enumerate(self.values[name])}
+            fresh = {_exact(row): row for row in wanted if _exact(row) not in known}
             known |= {row: len(known) + i for i, row in enumerate(fresh)}
-            self.values[name] = self.values[name] + fresh
-            positions.append(np.array(list(dict.fromkeys(known[row] for row in wanted))))
+            self.values[name] = self.values[name] + list(fresh.values())
+            positions.append(np.array(list(dict.fromkeys(known[_exact(row)] for row in wanted))))
         self.first.append(self.layout.blocks)
         self.layout = self.layout.grown(positions)
         self.grids.append(grid)
@@ -169,7 +211,7 @@ class Store:
         """
 
         def refuse(name: str, there: Any, here: Any) -> None:
-            if there != here:
+            if _exact((there,)) != _exact((here,)):
                 raise StoreError(
                     f"store: {self.path} has {name} = {_plain(there)}, and here it is {_plain(here)}; "
                     "allowed: the same, or another store"
@@ -190,8 +232,26 @@ class Store:
         refuse("record_every", m["record_every"], record_every)
         refuse("precision", m["precision"], precision)
         refuse("dtype", m["dtype"], dtype)
+        for axis in grid.point_axes:
+            self._check_coordinate(axis)
 
-    def grow(self, grid: Grid, metrics: dict[str, tuple[str, tuple[int, ...]]]) -> None:
+    def _check_coordinate(self, axis: Axis) -> None:
+        """A zip is labelled by its first field, which must tell its rows apart in the whole store."""
+        about = next(a for a in self.manifest["axes"] if a["name"] == axis.name)
+        if about["numbered"] or len(about["fields"]) == 1:
+            return
+        at = about["fields"].index(axis.name)
+        known = {_exact((row[at],)): row for row in self.values[axis.name]}
+        for row in _rows(axis.fields, about["fields"]):
+            other = known.get(_exact((row[at],)), row)
+            if _exact(other) != _exact(row):
+                shown = [", ".join(f"{f}={v}" for f, v in zip(about["fields"], r, strict=True)) for r in (other, row)]
+                raise StoreError(
+                    f"{axis.name}: {row[at]} is in {self.path} with {shown[0]}, and here with {shown[1]}; allowed: a "
+                    "zip under a name of its own (rows=zip(…)), or another store"
+                )
+
+    def grow(self, grid: Grid, metrics: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
         """Add the cells of a grid that are not here yet; several processes may do so at once."""
         entry = {
             "axes": {
@@ -199,10 +259,11 @@ class Store:
                 for a in self.manifest["axes"]
             },
             "seeds": list(grid.seeds),
-            "metrics": {n: [dtype, list(inner)] for n, (dtype, inner) in metrics.items()},
+            "metrics": {n: [str(dtype), list(inner)] for n, (dtype, inner) in metrics.items()},
         }
         with files.clear_errors(self.path):
             (self.path / "grids").mkdir(exist_ok=True)
+            self._restore()
             while self.missing(grid):
                 files.write_once(self.path / "grids" / f"{len(self.grids)}.json", files.sealed(entry))
                 self.refresh()
@@ -210,6 +271,15 @@ class Store:
             for number, about in enumerate(self.grids):
                 _group(self.path / "data.zarr" / str(number), about)
                 self._make_arrays(number)
+
+    def _restore(self) -> None:
+        """Descriptions that were read from their copies are written anew."""
+        kept = {MANIFEST: self.manifest} | {f"grids/{n}.json": about for n, about in enumerate(self.grids)}
+        for name, about in kept.items():
+            try:
+                files.unsealed((self.path / name).read_bytes())
+            except (*files.GONE, ValueError):
+                files.replace(self.path / name, files.sealed(about), durable=True)
 
     def missing(self, grid: Grid) -> bool:
         """Whether a grid has cells that are not here yet."""
@@ -221,8 +291,8 @@ class Store:
         """Positions of a grid's values on the store's axes, ``seed`` last; -1 for a value that is new."""
         rows = {a["name"]: _rows(_axis(grid, a["name"]).fields, a["fields"]) for a in self.manifest["axes"]}
         rows["seed"] = [(s,) for s in grid.seeds]
-        known = {name: {row: i for i, row in enumerate(self.values[name])} for name in rows}
-        return [np.array([known[name].get(row, -1) for row in wanted]) for name, wanted in rows.items()]
+        known = {name: {_exact(row): i for i, row in enumerate(self.values[name])} for name in rows}
+        return [np.array([known[name].get(_exact(row), -1) for row in wanted]) for name, wanted in rows.items()]
 
     def over(self, grid: Grid) -> Grid:
         """The grid's experiment over all values that this store has, in the store's order."""
@@ -237,11 +307,9 @@ class Store:
     def done(self) -> np.ndarray:
         """Which blocks have a marker, as true and false."""
         there = np.zeros(self.layout.blocks, bool)
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.path / "done") as entries:
-            for entry in entries:
-                number, _, suffix = entry.name.partition(".")
-                if suffix == "json" and number.isdigit() and int(number) < len(there):
-                    there[int(number)] = True
+        with self._reading():
+            numbers = np.fromiter(_numbers(self.path / "done"), np.int64)
+        there[numbers[numbers < len(there)]] = True
         return there
 
     def is_done(self, block: int) -> bool:
@@ -253,31 +321,73 @@ class Store:
         axes = self.positions(grid)
         return np.concatenate([self.layout.needed(box, axes) for box in self.layout.boxes] or [np.zeros(0, bool)])
 
-    def put(self, block: int, arrays: dict[str, np.ndarray], program: str, seconds: float) -> None:
+    def settings_of(self, block: int) -> dict[str, Any]:
+        """What a block means: the fields that all its networks share, those of its points, and its seeds."""
+        box, part = self.layout.part(block)
+        *positions, seeds = self.layout.positions(box, part)
+        swept: dict[str, Any] = {}
+        for axis, chosen in zip(self.manifest["axes"], positions, strict=True):
+            rows = [self.values[axis["name"]][p] for p in chosen.tolist()]
+            swept |= {f: [row[i] for row in rows] for i, f in enumerate(axis["fields"])}
+        return {
+            "experiment": self.manifest["experiment"],
+            "settings": self.manifest["settings"],
+            "records": self.manifest["records"],
+            "precision": self.manifest["precision"],
+            "points": swept,
+            "seeds": [self.values["seed"][s][0] for s in seeds.tolist()],
+        }
+
+    def meaning(self, block: int) -> dict[str, str]:
+        """The hashes by which a marker says which grid, and which networks, its block is of."""
+        return {"grid": files.digest(self.grids[self._grid_of(block)]), "means": files.digest(self.settings_of(block))}
+
+    def marker(self, block: int) -> dict[str, Any] | None:
+        """A block's marker; None if there is none, or it is not what was written, or of a block that means another.
+
+        Raises:
+            StoreError: the machine cannot read now (too many open files, say), which proves nothing.
+        """
+        with self._reading():
+            try:
+                marker = files.unsealed((self.path / "done" / f"{block}.json").read_bytes())
+            except (*files.GONE, ValueError):
+                return None
+        return marker if self.meaning(block).items() <= marker.items() else None
+
+    def put(
+        self,
+        block: int,
+        arrays: dict[str, np.ndarray],
+        program: tuple[str, str],
+        seconds: float,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
         """Write a trained block, its marker last.
 
         Args:
             block: its number.
             arrays: name -> (seeds, points, ...); smaller than the block, or than its chunk, is padded.
-            program: hash of the program that trained it.
+            program: key and hash of the program that trained it.
             seconds: that it took.
+            release: called after each piece that was written.
 
         Raises:
-            StoreError: the disk is full, or the store cannot be written.
+            StoreError: the disk is full, or the store cannot be written, or cannot hold such numbers exactly.
         """
         grid = self._grid_of(block)
         hashes = {}
         with files.clear_errors(self.path):
             for name, values in arrays.items():
-                content = _encoded(values, self.block, **self._expected(grid, name))
                 chunk = self._chunk(grid, name, block)
                 chunk.parent.mkdir(parents=True, exist_ok=True)
-                files.replace(chunk, content)
-                hashes[name] = hashlib.sha256(content).hexdigest()
+                hashes[name] = self._write(chunk, name, values, release, **self._expected(grid, name))
             bad = arrays[FIRST_BAD]
             marker = {
                 "arrays": hashes,
-                "program": program,
+                **self.meaning(block),
+                "static": program[0],
+                "program": program[1],
                 "cells": int(bad.size),
                 "diverged": int((bad >= 0).sum()),
                 "seconds": round(seconds, 3),
@@ -289,30 +399,65 @@ class Store:
             (self.path / "checkpoints" / f"{block}.npz").unlink(missing_ok=True)
         self.writers.count(bad.size)
 
+    def _write(
+        self, chunk: pathlib.Path, name: str, values: np.ndarray, release: Callable[[], None], **expected: Any
+    ) -> str:
+        """A block's chunk, piece by piece, and its hash."""
+        digest = hashlib.sha256()
+
+        def seen() -> Iterator[bytes]:
+            for piece in chunks.encoded(name, values, self.block, expected["chunks"], expected["dtype"]):
+                digest.update(piece)
+                yield piece
+                release()
+
+        files.replace(chunk, seen())
+        return digest.hexdigest()
+
     def damaged(self, block: int) -> list[str]:
         """The arrays of a finished block whose chunk is not what was written; or that its marker is not.
 
         Raises:
             StoreError: the machine cannot read now (too many open files, say), which proves nothing.
         """
-        grid = self._grid_of(block)
-        found = []
-        with files.clear_errors(self.path, "read"):
+        marker = self.marker(block)
+        if marker is None:
+            return ["marker"]
+        return [name for name, sha in marker["arrays"].items() if not self.intact(block, name, sha)]
+
+    def intact(self, block: int, name: str, sha: str) -> bool:
+        """Whether the file of a block's chunk is what was written."""
+        return self._content(self._grid_of(block), name, block, sha, keep=False) is not None
+
+    def chunk_of(self, block: int, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and dtype of a block's chunk."""
+        expected = self._expected(self._grid_of(block), name)
+        return expected["chunks"], expected["dtype"]
+
+    def _content(self, grid: int, name: str, block: int, sha: str, keep: bool = True) -> bytes | None:
+        """The file of a block's chunk if it is what its marker says; None if it is not, or there is none.
+
+        keep: False if only that is asked.
+        """
+        with self._reading():
             try:
-                hashes = files.unsealed((self.path / "done" / f"{block}.json").read_bytes())["arrays"]
-            except (*files.GONE, ValueError):
-                return ["marker"]
-            for name, sha in hashes.items():
-                try:
-                    if self._hash(grid, name, block) != sha:
-                        found.append(name)
-                except files.GONE:
-                    found.append(name)
-                except OSError as error:
-                    if error.errno != errno.EIO:  # a bad sector is damage
-                        raise
-                    found.append(name)
-        return found
+                with open(self._chunk(grid, name, block), "rb") as file:
+                    if not keep:
+                        found = files.sha256(file, os.fstat(file.fileno()).st_size)
+                        return b"" if found.hex() == sha else None
+                    content = file.read()
+            except files.GONE:
+                return None
+            except OSError as error:
+                if error.errno != errno.EIO:  # a bad sector is damage
+                    raise
+                return None
+        return content if hashlib.sha256(content).hexdigest() == sha else None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        with files.clear_errors(self.path, "read"):
+            yield
 
     def discard(self, block: int) -> None:
         """Take a block's marker away, so that it is trained again."""
@@ -335,109 +480,75 @@ class Store:
                     if file.stat().st_mtime < old:
                         file.unlink(missing_ok=True)
 
-    def read(self, name: str, cells: np.ndarray, done: np.ndarray, inner: tuple[int, ...], fill: Any) -> np.ndarray:
-        """Values of an array at cells. Where a block cannot be read: NaN, or UNREADABLE for ``first_bad_step``.
+    def read(
+        self, name: str, cells: np.ndarray, done: np.ndarray, inner: tuple[int, ...]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Values of an array at cells, and which of them are there: in a finished block that is what was written.
 
         Args:
             name: of the array.
             cells: numbers from `Layout.locate`, any shape, -1 for none.
             done: from `done`; what counts as there.
             inner: shape of one cell's value, as large as in any grid.
-            fill: value for what is not done.
+
+        Raises:
+            StoreError: the machine cannot read, the store has gone, or a chunk is damaged whose dtype has no NaN.
         """
-        flat = cells.reshape(-1)
-        slots = self.layout.slots
-        there = self.there(flat, done)
-        dtype = np.dtype(np.int32 if name == FIRST_BAD else self._dtype(name))
-        out = np.full((len(flat), *inner), fill, dtype)
-        for grid, first in enumerate(self.first):
-            last = self.first[grid + 1] if grid + 1 < len(self.first) else self.layout.blocks
-            mine = np.flatnonzero(there & (flat // slots >= first) & (flat // slots < last))
-            if not len(mine) or name not in {**self.grids[grid]["metrics"], FIRST_BAD: None}:
+        flat, slots = cells.reshape(-1), self.layout.slots
+        dtype = np.dtype(np.int32) if name == FIRST_BAD else self.metrics()[name][0]
+        out = np.full((len(flat), *inner), chunks.fill(name, dtype), dtype)
+        there = np.zeros(len(flat), bool)
+        order = np.argsort(flat, kind="stable")
+        blocks = flat[order] // slots
+        for at in np.split(order, np.flatnonzero(np.diff(blocks)) + 1):
+            block = int(flat[at[0]]) // slots if len(at) else -1
+            if block < 0 or not done[block]:
                 continue
-            try:
-                array = self._array(grid, name)
-            except (OSError, ValueError) as error:
-                told = f"{self.path}: array {name} of grid {grid} cannot be read ({error}); sweep with store= mends it"
-                warnings.warn(told, stacklevel=2)
-                out[mine] = self._broken(name)
-                continue
-            rows = flat[mine] - first * slots
-            for at, values in self._runs(array, rows, grid, name):
-                inside = tuple(slice(0, n) for n in values.shape[1:])
-                out[(mine[at], *inside)] = values
-        return out.reshape((*cells.shape, *inner))
+            there[at], values = self._values(name, block)
+            if values is not None:
+                inside: Any = (at, *(slice(0, n) for n in values.shape[1:]))
+                out[inside] = values[flat[at] - block * slots]
+        return out.reshape((*cells.shape, *inner)), there.reshape(cells.shape)
 
-    def _runs(self, array: Any, rows: np.ndarray, grid: int, name: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Contiguous stretches of blocks that hold some rows: which of the rows, and their values."""
-        slots = self.layout.slots
-        order = np.argsort(rows, kind="stable")
-        blocks = rows[order] // slots
-        most = max(1, 64_000_000 // (slots * array.dtype.itemsize * max(int(np.prod(array.shape[1:])), 1)))
-        edges = np.unique(blocks)
-        cuts = np.flatnonzero(np.diff(edges) != 1) + 1
-        for run in np.split(edges, cuts):
-            for i in range(0, len(run), most):
-                low, high = int(run[i]), int(run[min(i + most, len(run)) - 1]) + 1
-                at = order[np.searchsorted(blocks, low) : np.searchsorted(blocks, high)]
-                values = self._slice(array, low, high, grid, name)
-                yield at, values[rows[at] - low * slots]
+    def _values(self, name: str, block: int) -> tuple[bool, np.ndarray | None]:
+        """Whether a block is to be believed, with a warning if not, and what it has of an array, by its slots."""
+        marker = self.marker(block)
+        if marker is None:
+            if not (self.path / MANIFEST).exists() and not (self.path / "data.zarr").exists():
+                raise StoreError(f"store: {self.path} has gone since it was opened; allowed: opened where it is now")
+            self._warn(block, "its marker is not what was written")
+            return False, None
+        if name not in marker["arrays"]:  # a program without this metric
+            return True, None
+        grid = self._grid_of(block)
+        expected, content = self._expected(grid, name), self._content(grid, name, block, marker["arrays"][name])
+        stored = None if content is None else chunks.decoded(content, expected["chunks"], expected["dtype"])
+        if stored is not None:
+            return True, stored[(slice(None), *(slice(0, n) for n in expected["shape"][1:]))]
+        if expected["dtype"].kind != "f" and name != FIRST_BAD:
+            raise StoreError(
+                f"store: {self.path}, block {block}: {name} is damaged, and {expected['dtype']} has no NaN to say so; "
+                "allowed: a sweep with this store, which trains the block again"
+            )
+        self._warn(block, f"{name} is not what was written")
+        return False, None
 
-    def _slice(self, array: Any, low: int, high: int, grid: int, name: str) -> np.ndarray:
-        """A stretch of finished blocks; the fill value, and a warning, for one that cannot be read."""
-        slots, first = self.layout.slots, self.first[grid]
-        try:
-            values = np.asarray(array[low * slots : high * slots])
-        except Exception as error:  # zarr raises whatever its codecs raise
-            if high - low == 1:
-                self._warn(first + low, name, error)
-                return np.full((slots, *array.shape[1:]), self._broken(name), array.dtype)
-            middle = (low + high) // 2
-            halves = (self._slice(array, *ends, grid, name) for ends in ((low, middle), (middle, high)))
-            return np.concatenate(list(halves))
-        for block in range(first + low, first + high):
-            # zarr takes a missing chunk for fill values; so it is where a program has no such metric.
-            if not self._chunk(grid, name, block).exists() and name in self.damaged(block):
-                self._warn(block, name, "its chunk is missing")
-                values[(block - first - low) * slots :][:slots] = self._broken(name)
-        return values
-
-    def _broken(self, name: str) -> float:
-        return UNREADABLE if name == FIRST_BAD else np.nan
-
-    def _warn(self, block: int, name: str, reason: Any) -> None:
-        told = f"{self.path}: block {block} cannot be read ({name}: {reason}); sweep with store= trains it again"
+    def _warn(self, block: int, reason: str) -> None:
+        told = f"{self.path}: block {block} cannot be read ({reason}); sweep with store= trains it again"
         warnings.warn(told, stacklevel=2)
 
     def metrics(self) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
-        """Metric -> dtype and shape of one cell's value without records, the largest over the grids."""
+        """Metric -> dtype and shape of one cell's value without records, wide enough for all grids."""
         found: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
         for grid in self.grids:
-            for name, (dtype, inner) in grid["metrics"].items():
-                had = found.get(name, (None, inner))[1]
-                found[name] = (np.dtype(dtype), tuple(max(pair) for pair in zip(inner, had, strict=True)))
+            for name, (text, inner) in grid["metrics"].items():
+                dtype = np.dtype(text)
+                had_dtype, had = found.get(name, (dtype, inner))
+                found[name] = (np.result_type(dtype, had_dtype), tuple(map(max, zip(inner, had, strict=True))))
         return found
-
-    def _dtype(self, name: str) -> np.dtype:
-        return self.metrics()[name][0]
 
     def _grid_of(self, block: int) -> int:
         return int(np.searchsorted(self.first, block, side="right")) - 1
-
-    def _array(self, grid: int, name: str) -> Any:
-        """The zarr array of what a grid added; ValueError or OSError where it is not what was made."""
-        if (grid, name) not in self._arrays:
-            import zarr  # heavy
-
-            try:
-                array = zarr.open_array(self.path / "data.zarr" / str(grid) / name, mode="r")
-            except (KeyError, TypeError) as error:
-                raise ValueError(str(error)) from None
-            expected = self._expected(grid, name)
-            if {n: getattr(array, n) for n in ("shape", "chunks", "dtype")} != expected:
-                raise ValueError(f"{name} of grid {grid} is described wrongly")
-            self._arrays[grid, name] = array
-        return self._arrays[grid, name]
 
     def _expected(self, grid: int, name: str) -> dict[str, Any]:
         """Shape, chunks and dtype of an array."""
@@ -451,23 +562,27 @@ class Store:
         }
 
     def _make_arrays(self, grid: int) -> None:
-        """The arrays of a grid, where they are missing or their description is damaged; chunks stay."""
-        import zarr
+        """The arrays of a grid, where they are missing or their description is damaged; chunks stay.
+
+        Only other programs read these descriptions: here chunks are read by what the grids say.
+        """
+        import zarr  # heavy
         from zarr.codecs import Crc32cCodec
 
         for name in (*self.grids[grid]["metrics"], FIRST_BAD):
             folder = self.path / "data.zarr" / str(grid) / name
-            with contextlib.suppress(OSError, ValueError):
-                self._array(grid, name)
-                continue
-            (folder / "zarr.json").unlink(missing_ok=True)
             expected = self._expected(grid, name)
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                array: Any = zarr.open_array(folder, mode="r")
+                if {n: getattr(array, n) for n in expected} == expected:
+                    continue
+            (folder / "zarr.json").unlink(missing_ok=True)
             inner = range(len(expected["shape"]) - 1)
             with contextlib.suppress(zarr.errors.ContainsArrayError):  # another process was faster
                 zarr.create_array(
                     folder,
                     **expected,
-                    fill_value=-1 if name == FIRST_BAD else np.nan,
+                    fill_value=chunks.fill(name, expected["dtype"]),
                     compressors=[Crc32cCodec()],
                     filters=None,
                     dimension_names=("cell", *(f"{name}_{i}" for i in inner)),
@@ -479,23 +594,16 @@ class Store:
         inner = len(self._expected(grid, name)["shape"]) - 1
         return self.path.joinpath("data.zarr", str(grid), name, "c", str(block - self.first[grid]), *["0"] * inner)
 
-    def _hash(self, grid: int, name: str, block: int) -> str:
-        """SHA-256 of the file of a block's chunk."""
-        return hashlib.sha256(self._chunk(grid, name, block).read_bytes()).hexdigest()
-
     # --- programs -----------------------------------------------------------------------------------
 
-    @staticmethod
-    def program_key(config: Any) -> str:
-        """Text that names a program: the static fields of a Config."""
-        traced = traced_fields(config)
-        return json.dumps({n: getattr(config, n) for n in fields_of(type(config)) if n not in traced}, sort_keys=True)
-
-    def admit(self, programs: dict[str, str], here: dict[str, str], accept: bool) -> None:
+    def admit(self, programs: Mapping[str, str], old: Mapping[str, str], here: dict[str, str], accept: bool) -> None:
         """Record the hash of each program, or refuse one that differs from what trained here before.
 
+        A list of programs that is lost or damaged is made again from the markers of the blocks that they trained.
+
         Args:
-            programs: program key -> hash.
+            programs: text of the static fields -> hash.
+            old: the same, as version 1 of stores hashed: what it accepted is accepted.
             here: what made them, for the message.
             accept: record it beside the old one instead of refusing.
 
@@ -504,62 +612,78 @@ class Store:
         """
         for key, sha in programs.items():
             file = self.path / "programs" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-            if not file.exists():
-                with files.clear_errors(self.path):
-                    file.parent.mkdir(exist_ok=True)
-                    files.write_once(file, files.to_json({"static": json.loads(key), "accepted": {sha: here}}))
-            try:
-                known = json.loads(file.read_bytes())
-                there = [dict(v) for v in known["accepted"].values()]
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                raise StoreError(
-                    f"store: {file} cannot be read; allowed: the file restored, or removed if the program is the same"
-                ) from None
-            if sha in known["accepted"]:
-                continue
-            if not accept:
-                changed = [
-                    f"{name} {', '.join(sorted({str(v.get(name)) for v in there}))} there, {here[name]} here"
-                    for name in here
-                    if all(v.get(name) != here[name] for v in there)
-                ]
-                raise StoreError(
-                    f"store: {self.path} was trained by another program "
-                    f"({'; '.join(changed) or 'the code of the experiment or of snljax has changed'}); allowed: the "
-                    "program of the store, another store, or accept_program (--accept-program), which mixes both"
-                )
             with files.clear_errors(self.path):
-                files.replace(file, files.to_json({**known, "accepted": {**known["accepted"], sha: here}}))
+                try:
+                    known = files.unsealed(file.read_bytes())["accepted"]
+                except (*files.GONE, ValueError, KeyError):
+                    known = {found: {} for found in self._programs_of(key)} or {sha: here}
+                    file.parent.mkdir(exist_ok=True)
+                    about = files.sealed({"static": json.loads(key), "accepted": known})
+                    if file.exists():
+                        files.replace(file, about)
+                    files.write_once(file, about)
+                    known = files.unsealed(file.read_bytes())["accepted"]
+                if sha in known:
+                    continue
+                if not accept and old.get(key) not in known:
+                    raise self._another_program(list(known.values()), here)
+                more = {"static": json.loads(key), "accepted": {**known, sha: here}}
+                files.replace(file, files.sealed(more))
+
+    def _another_program(self, there: list[dict[str, str]], here: dict[str, str]) -> StoreError:
+        changed = [
+            f"{name} {', '.join(sorted({str(v.get(name, 'unknown')) for v in there}))} there, {here[name]} here"
+            for name in here
+            if there and all(name in v and v[name] != here[name] for v in there)
+        ]
+        return StoreError(
+            f"store: {self.path} was trained by another program "
+            f"({'; '.join(changed) or 'the code of the experiment or of snljax, or its data, have changed'}); allowed: "
+            "the program of the store, another store, or accept_program (--accept-program), which mixes both"
+        )
+
+    def _programs_of(self, key: str) -> list[str]:
+        """The hashes of the programs that trained blocks under these static fields, as their markers say."""
+        markers = (self.marker(int(block)) for block in np.flatnonzero(self.done()))
+        return sorted({m["program"] for m in markers if m is not None and m["static"] == key})
 
     # --- checkpoints --------------------------------------------------------------------------------
 
     def checkpoint(self, block: int) -> Checkpoint | None:
-        """A block on its way, if it was interrupted; a damaged checkpoint is none."""
-        file = self.path / "checkpoints" / f"{block}.npz"
-        try:
-            content = file.read_bytes()
-        except OSError:
+        """A block on its way, if it was interrupted; one that is damaged, or means another block, is none."""
+        with self._reading():
+            try:
+                file = open(self.path / "checkpoints" / f"{block}.npz", "rb")  # noqa: SIM115  -- read when used
+            except files.GONE:
+                return None
+            length = os.fstat(file.fileno()).st_size - _SEAL
+            if length < 0 or files.sha256(file, length) != file.read(_SEAL):
+                file.close()
+                return None
+        file.seek(0)
+        saved = np.lib.npyio.NpzFile(file, own_fid=True, allow_pickle=False)
+        about = json.loads(str(saved["about"]))
+        if about.get("means") != self.meaning(block)["means"]:
+            saved.close()
             return None
-        content, seal = content[:-_SEAL], content[-_SEAL:]
-        if hashlib.sha256(content).digest() != seal:
-            return None
-        with np.load(io.BytesIO(content), allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in saved.files}
-        about = json.loads(str(arrays.pop("about")))
-        return Checkpoint(about["step"], about["seconds"], about["program"], arrays)
+        return Checkpoint(about["step"], about["seconds"], about["program"], saved)
 
     def save_checkpoint(self, block: int, checkpoint: Checkpoint) -> None:
         """Keep a block on its way."""
         about = {"step": checkpoint.step, "seconds": checkpoint.seconds, "program": checkpoint.program}
-        buffer = io.BytesIO()
-        np.savez(buffer, about=np.array(json.dumps(about)), **checkpoint.arrays)  # type: ignore[arg-type]
+        about |= {"means": self.meaning(block)["means"]}
         with files.clear_errors(self.path):
             (self.path / "checkpoints").mkdir(exist_ok=True)
-            content = buffer.getvalue()
-            files.replace(self.path / "checkpoints" / f"{block}.npz", content + hashlib.sha256(content).digest())
+            with files.replacing(self.path / "checkpoints" / f"{block}.npz") as file:
+                np.savez(file, about=np.array(json.dumps(about)), **checkpoint.arrays)  # type: ignore[arg-type]
+                length = file.seek(0, io.SEEK_END)
+                file.seek(0)
+                seal = files.sha256(file, length)
+                file.seek(0, io.SEEK_END)
+                file.write(seal)
 
 
-def _read(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
+def read_description(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
     """A description, or its copy among the attributes of a zarr group; either only if it is what was written."""
 
     try:
@@ -576,23 +700,6 @@ def _read(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
         return copy
 
 
-def _encoded(
-    values: np.ndarray, block: Block, shape: tuple[int, ...], chunks: tuple[int, ...], dtype: np.dtype
-) -> bytes:
-    """A block's values, (seeds, points, ...), as the file of a zarr chunk: little-endian numbers and their CRC-32C.
-
-    Written without zarr, which takes ten times as long for it and leaves out chunks of nothing but fill values.
-    """
-    inner = chunks[1:]
-    if values.ndim - 2 > len(inner):
-        values = values[:, :, 0]  # without recording there is one record and no dimension for it
-    fill = -1 if np.issubdtype(dtype, np.integer) else np.nan
-    filled = np.full((*block, *inner), fill, dtype.newbyteorder("<"))
-    filled[tuple(slice(0, n) for n in values.shape)] = values
-    content = filled.tobytes()
-    return content + google_crc32c.value(content).to_bytes(4, "little")
-
-
 def _group(folder: pathlib.Path, attributes: dict[str, Any]) -> None:
     """A zarr group that carries a copy of a JSON file."""
     if not (folder / "zarr.json").exists():
@@ -604,6 +711,21 @@ def _group(folder: pathlib.Path, attributes: dict[str, Any]) -> None:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _numbers(folder: pathlib.Path) -> Iterator[int]:
+    """The numbers that files N.json, or folders N, of a folder have."""
+    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            number, _, suffix = entry.name.partition(".")
+            if number.isdecimal() and number.isascii() and suffix in ("", "json"):
+                yield int(number)
+
+
+def _exact(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Values by what they are: 1 and 1.0 are one, 0.0 and -0.0 are two, and True is no number."""
+    plain = (bool, str, type(None))
+    return tuple((type(v).__name__, v) if isinstance(v, plain) else float(v).hex() for v in row)
 
 
 def _rows(columns: dict[str, Any], fields: list[str]) -> list[tuple[Any, ...]]:

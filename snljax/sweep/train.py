@@ -14,12 +14,15 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from snljax.experiment import traced_fields
 from snljax.sweep import blocks as block_shapes
 from snljax.sweep import devices as local_devices
+from snljax.sweep import memory as memories
 from snljax.sweep import program as programs
 from snljax.sweep.files import StoreError
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Block, Layout
-from snljax.sweep.program import OverBudgetError, Program
-from snljax.sweep.store import FIRST_BAD, Checkpoint, Store
+from snljax.sweep.program import OverBudgetError, Program, Programs
+from snljax.sweep.records import Records
+from snljax.sweep.store import Checkpoint, Store
+from snljax.sweep.values import FIRST_BAD
 
 _SEGMENT_SECONDS = 0.5  # how often the host looks: progress, divergence, Ctrl-C
 _FIRST_SEGMENT = 8
@@ -51,11 +54,16 @@ class Work(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """A trained block. arrays: metric -> (seeds, points, records, ...); ``first_bad_step``: (seeds, points)."""
+    """A trained block.
+
+    arrays: metric -> (seeds, points, records, ...); ``first_bad_step``: (seeds, points). release: lets go of the
+    memory of what was read of them, where they lie in a file.
+    """
 
     work: Work
     arrays: dict[str, np.ndarray]
     seconds: float
+    release: Callable[[], None]
 
     @property
     def diverged(self) -> int:
@@ -66,92 +74,85 @@ class Finished(NamedTuple):
 class Prepared(NamedTuple):
     """What has to be known before the first block.
 
-    fingerprints: by `Store.program_key`. made_by: what compiled them. device: what they run on.
+    metrics: name -> dtype and shape of one network's value, the largest over the programs. fingerprints: by
+    `programs.static_key`. old_fingerprints: the same as version 1 of stores took them, where such a store asks.
+    made_by: what compiled them. device: what they run on.
     """
 
     block: Block
-    metrics: dict[str, tuple[str, tuple[int, ...]]]
+    metrics: dict[str, tuple[np.dtype, tuple[int, ...]]]
     fingerprints: dict[str, str]
+    old_fingerprints: dict[str, str]
     probes: int
     probe_seconds: float
     made_by: dict[str, str]
     device: str
 
 
+def programs_of(grid: Grid, devices: tuple[Any, ...], precision: str, records: tuple[int, ...]) -> Programs:
+    """The programs of a sweep, traced as its functions are now."""
+    return Programs(grid.experiment, frozenset(grid.columns()), devices, precision, len(records))
+
+
 class Trainer:
-    """Trains blocks on devices of this process.
+    """Trains blocks on devices of this process. It belongs to one thread.
 
     Args:
         job: what to train.
-        devices: one block on each.
+        programs: of this sweep and these devices.
         budget: bytes per device.
         store: where checkpoints lie, if there is one.
         accept_program: train on although the store holds blocks of another program.
+        expected: by `programs.static_key`, the fingerprints that the process has which asked for the blocks.
     """
 
     def __init__(
         self,
         job: Job,
-        devices: tuple[Any, ...],
+        programs_of_sweep: Programs,
         budget: int,
         store: Store | None = None,
         accept_program: bool = False,
+        expected: dict[str, str] | None = None,
     ) -> None:
-        self.job, self.devices, self.budget, self.store = job, devices, budget, store
-        self.accept_program = accept_program
-        config_type = type(job.grid.config)
+        self.job, self.traced, self.budget, self.store = job, programs_of_sweep, budget, store
+        self.devices = programs_of_sweep.devices
+        self.accept_program, self.expected = accept_program, expected or {}
         columns = job.grid.columns()
-        values = programs.numbers(config_type, {n: v for n, (_, v) in columns.items()})
+        values = programs.numbers(type(job.grid.config), {n: v for n, (_, v) in columns.items()})
         self.swept = {n: (columns[n][0], values[n]) for n in columns}
-        self.sharding = NamedSharding(Mesh(np.array(devices), ("block",)), PartitionSpec("block"))
+        self.sharding = NamedSharding(Mesh(np.array(self.devices), ("block",)), PartitionSpec("block"))
         self.segment = _FIRST_SEGMENT
-        self.programs: dict[Any, tuple[Program, str]] = {}
+        self.programs: dict[str, tuple[Program, str]] = {}
         self._data: tuple[Any, Any] = (None, None)
         self._drawn: tuple[Any, Any] = (None, None)
 
-    def build(self, config: Any) -> Program:
-        """The program for a Config; compiled once."""
-        return programs.build(**self._asked(config), budget=self.budget)
-
-    def trace(self, config: Any) -> programs.Traced:
-        """The program for a Config, traced but not compiled."""
-        return programs.trace(**self._asked(config))
-
-    def fingerprint(self, config: Any) -> str:
-        """Hash of the program for a Config, which need not be compiled."""
-        return programs.fingerprint(**self._asked(config))
-
-    def _asked(self, config: Any) -> dict[str, Any]:
-        return {
-            "experiment": self.job.grid.experiment,
-            "config": config,
-            "swept": frozenset(self.swept),
-            "block": self.job.layout.block,
-            "devices": self.devices,
-            "precision": self.job.precision,
-        }
-
     def program(self, config: Any) -> tuple[Program, str]:
         """The program of the job's block shape, admitted by the store, and its hash there."""
-        statics = programs.statics_of(config)
-        if statics in self.programs:
-            return self.programs[statics]
-        try:
-            program = self.build(config)
-        except OverBudgetError as over:
-            raise _too_large(self.budget, self.job.layout.block, over) from None
-        mark = ""
-        if self.store is not None:
-            mark = self.fingerprint(config)
-            key = self.store.program_key(config)
-            self.store.admit({key: mark}, programs.made_by(self.devices), self.accept_program)
-        self.programs[statics] = program, mark
-        return self.programs[statics]
+        key = programs.static_key(config)
+        if key not in self.programs:
+            block = self.job.layout.block
+            try:
+                program = self.traced.build(config, block, self.budget)
+            except OverBudgetError as over:
+                raise _too_large(self.budget, block, over) from None
+            mark = ""
+            if self.store is not None or self.expected:
+                mark = self.traced.fingerprint(config, block)
+            if self.expected.get(key, mark) != mark and not self.accept_program:
+                raise ValueError(
+                    "executor: a worker has another program than the process that sweeps (its version of jax, its "
+                    "device, or the code or data that it finds there); allowed: workers alike, or accept_program"
+                )
+            if self.store is not None:
+                self.store.admit({key: mark}, {}, programs.made_by(self.devices), self.accept_program)
+            self.programs[key] = program, mark
+        return self.programs[key]
 
     def run(
         self,
         blocks: Iterable[int],
-        keep: Callable[[Finished, str], None],
+        keep: Callable[[Finished, tuple[str, str]], None],
         fail: Callable[[Work, Exception], None],
         tick: Callable[..., None],
     ) -> None:
@@ -159,7 +160,7 @@ class Trainer:
 
         Args:
             blocks: their numbers, read as needed.
-            keep: called with each finished block and its program's hash.
+            keep: called with each finished block, and with key and hash of its program.
             fail: called with each block that raised; the others go on.
             tick: called with the blocks in training, the network-steps done since the last call, and
                 True where a checkpoint had done them.
@@ -170,7 +171,7 @@ class Trainer:
                 checkpoints = [None] * len(works)  # of another program that was accepted
             tick(works, 0)
             for finished in self._attempt(program, mark, works, checkpoints, fail, tick):
-                keep(finished, mark)
+                keep(finished, (programs.static_key(works[0].config), mark))
 
     def rate(self, program: Program, per_block: float) -> float:
         """Network-steps per second of a sweep of such blocks, with what each block costs beside its steps."""
@@ -201,7 +202,7 @@ class Trainer:
         for block in blocks:
             work = work_of(self.job, block)
             checkpoint = None if self.store is None else self.store.checkpoint(block)
-            at = (work.config, 0 if checkpoint is None else checkpoint.step)
+            at = (programs.static_key(work.config), 0 if checkpoint is None else checkpoint.step)
             if works and at != key:
                 yield works, checkpoints
                 works, checkpoints = [], []
@@ -229,24 +230,35 @@ class Trainer:
 
     def _train(self, program, mark, works, checkpoints, tick) -> list[Finished]:
         """One block on each device, to the end."""
-        block = self.job.layout.block
-        records = list(self.job.records)
+        block, steps = self.job.layout.block, self.job.records[-1]
         fixed = self.fixed(works[0].config)
         blocks = self.start(program, works)
         cells = sum(w.cells for w in works)
-        steps = records[-1]
-        metrics: list[Any] = []
+        metrics = self.traced.metrics(works[0].config)
+        folder = None if self.store is None else self.store.path / "checkpoints"
+        most = memories.for_records(self.budget)
+        kept = [Records(metrics, block, len(self.job.records), most, folder) for _ in works]
+        most_waiting = max(1, most // max(1, memories.record_bytes(metrics, block)))
+        measured: list[Any] = []  # on the devices still
         first_bad = np.full((len(self.devices), *block), -1, np.int32)
         t, spent = 0, 0.0
         if checkpoints[0] is not None:
-            blocks, metrics, first_bad = self._resumed(works[0].config, blocks, checkpoints)
+            blocks, first_bad = self._resumed(blocks, checkpoints, kept)
             t, spent = checkpoints[0].step, checkpoints[0].seconds
             tick(works, cells * t, True)
+
+        def fetch() -> None:
+            for values in measured:
+                host = jax.tree.map(np.asarray, values)
+                for d, records in enumerate(kept):
+                    records.put(jax.tree.map(lambda a, d=d: a[d], host))
+            measured.clear()
+
         # The state that is known to be good; a segment that ends badly is replayed from here.
         checked, good_state = t, blocks["state"]
         began = saved = since = time.perf_counter()
         pause = _CHECKPOINT_SECONDS
-        waiting = iter(records[len(metrics) :])
+        waiting = iter(self.job.records[kept[0].count :])
         record = next(waiting, steps + 1)
         finite = None
         try:
@@ -257,8 +269,10 @@ class Trainer:
                 blocks = blocks | {"state": state}
                 t = stop
                 if t == record:
-                    metrics.append(program.measure(fixed, blocks))
+                    measured.append(program.measure(fixed, blocks))
                     record = next(waiting, steps + 1)
+                    if len(measured) >= most_waiting:
+                        fetch()
                 if t < min(checked + self.segment, steps):
                     continue
                 newly_bad = ~np.asarray(finite) & (first_bad < 0)
@@ -266,25 +280,33 @@ class Trainer:
                     bounds = {"start": np.int32(checked), "stop": np.int32(t)}
                     found = program.first_bad(fixed | bounds, blocks | {"state": good_state})
                     first_bad = np.where(newly_bad, np.asarray(found), first_bad)
+                fetch()
                 now = time.perf_counter()
                 tick(works, cells * (t - checked) if steps else cells)
                 pace = _SEGMENT_SECONDS / max(now - since, 1e-6)
                 self.segment = int(np.clip(self.segment * np.clip(pace, 0.25, 8.0), 1, 1_000_000))
                 checked, good_state, finite = t, state, None
                 if self.store is not None and now - saved > pause and record <= steps:
-                    self._save(works, mark, checked, good_state, metrics, first_bad, spent + now - began)
+                    self._save(works, mark, checked, good_state, kept, first_bad, spent + now - began)
                     saved = time.perf_counter()
                     pause = max(_CHECKPOINT_SECONDS, _CHECKPOINT_SHARE * (saved - now))
                 since = time.perf_counter()
         except KeyboardInterrupt:
             now = time.perf_counter()
             if self.store is not None and checked > 0 and now - saved > 2 * _SEGMENT_SECONDS:
-                kept = sum(1 for r in records if r <= checked)
-                self._save(works, mark, checked, good_state, metrics[:kept], first_bad, spent + now - began)
+                self._save(works, mark, checked, good_state, kept, first_bad, spent + now - began)
             raise
-        host = [jax.tree.map(np.asarray, m) for m in metrics]
         seconds = (spent + time.perf_counter() - began) / len(works)
-        return [Finished(work, _arrays(host, first_bad[d], work, d, records), seconds) for d, work in enumerate(works)]
+        return [
+            Finished(work, self._arrays(work, records, bad), seconds, records.release)
+            for work, records, bad in zip(works, kept, first_bad, strict=False)
+        ]
+
+    def _arrays(self, work: Work, records: Records, first_bad: np.ndarray) -> dict[str, np.ndarray]:
+        """A block's cells: metric -> (seeds, points, records, ...)."""
+        seeds, points = len(work.seeds), len(work.positions[0]) if work.positions else 1
+        first_bad = first_bad[:seeds, :points]
+        return records.valid(seeds, points, first_bad, list(self.job.records)) | {FIRST_BAD: first_bad}
 
     def fixed(self, config: Any) -> dict[str, Any]:
         """What all networks of a block share: traced fields that are not swept, and data."""
@@ -294,11 +316,11 @@ class Trainer:
 
     def data(self, config: Any) -> Any:
         """The experiment's data, a copy on each device."""
-        statics = programs.statics_of(config)
-        if self._data[0] != statics:
+        key = programs.static_key(config)
+        if self._data[0] != key:
             self._data = (None, None)  # let go of the old data before placing the next
-            data = programs.data_of(self.job.grid.experiment, config)
-            self._data = (statics, jax.device_put(data, NamedSharding(self.sharding.mesh, PartitionSpec())))
+            data = self.traced.data(config)
+            self._data = (key, jax.device_put(data, NamedSharding(self.sharding.mesh, PartitionSpec())))
         return self._data[1]
 
     def start(self, program: Program, works: list[Work]) -> dict[str, Any]:
@@ -320,23 +342,25 @@ class Trainer:
         rows = rows + rows[:1] * (len(self.devices) - len(rows))
         return np.stack([np.concatenate([r, np.repeat(r[:1], length - len(r))]) for r in rows])
 
-    def _save(self, works, mark, step, state, metrics, first_bad, seconds) -> None:
-        """A checkpoint for each block of the round."""
+    def _save(self, works, mark, step, state, kept, first_bad, seconds) -> None:
+        """A checkpoint for each block of the round; of the records those up to this step."""
         assert self.store is not None
         leaves = [np.asarray(_plain(leaf)) for leaf in jax.tree.leaves(state)]
-        host = [jax.tree.map(np.asarray, jax.tree.leaves(m)) for m in metrics]
+        count = sum(1 for r in self.job.records if r <= step)
         for d, work in enumerate(works):
             arrays = {f"state_{i}": a[d] for i, a in enumerate(leaves)}
-            arrays |= {f"metric_{k}_{i}": a[d] for k, m in enumerate(host) for i, a in enumerate(m)}
+            arrays |= {f"metric_{n}": a[:, :, :count] for n, a in kept[d].arrays.items()}
             self.store.save_checkpoint(work.block, Checkpoint(step, seconds, mark, arrays | {FIRST_BAD: first_bad[d]}))
+            kept[d].release()
 
-    def _resumed(self, config: Any, blocks: dict[str, Any], checkpoints: list[Any]) -> tuple[Any, list[Any], Any]:
-        """The round as it stood when its checkpoints were made."""
+    def _resumed(self, blocks: dict[str, Any], checkpoints: list[Any], kept: list[Records]) -> tuple[Any, Any]:
+        """The round as it stood when its checkpoints were made; their records are put back."""
         rows = [c.arrays for c in checkpoints] + [checkpoints[0].arrays] * (len(self.devices) - len(checkpoints))
 
         def stacked(name: str, like: Any) -> np.ndarray:
             # A dtype that NumPy does not know, such as bfloat16, comes back as plain bytes.
-            return np.stack([r[name].view(like) if r[name].dtype.kind == "V" else r[name] for r in rows])
+            found = [r[name] for r in rows]
+            return np.stack([a.view(like) if a.dtype.kind == "V" else a for a in found])
 
         leaves, tree = jax.tree.flatten(blocks["state"])
         restored = []
@@ -344,54 +368,53 @@ class Trainer:
             there = jax.device_put(stacked(f"state_{i}", _plain(leaf).dtype), self.sharding)
             is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
             restored.append(jax.random.wrap_key_data(there, impl=jax.random.key_impl(leaf)) if is_key else there)
-        traced = self.trace(config)
-        shapes, metric_tree = jax.tree.flatten(traced.stages["measure"].out_info)
-        count = sum(1 for name in rows[0] if name.startswith("metric_")) // max(len(shapes), 1)
-        metrics = [
-            jax.tree.unflatten(metric_tree, [stacked(f"metric_{k}_{i}", s.dtype) for i, s in enumerate(shapes)])
-            for k in range(count)
-        ]
+        for records, checkpoint in zip(kept, checkpoints, strict=True):
+            records.restore({n: checkpoint.arrays[f"metric_{n}"] for n in records.arrays})
         first_bad = np.stack([r[FIRST_BAD] for r in rows])
-        return blocks | {"state": jax.tree.unflatten(tree, restored)}, metrics, first_bad
+        return blocks | {"state": jax.tree.unflatten(tree, restored)}, first_bad
 
 
 def prepare(
     grid: Grid,
-    devices: tuple[Any, ...],
+    traced: Programs,
     budget: int,
     precision: str,
     records: tuple[int, ...],
     block: Block | None,
-    store_key: Callable[[Any], str] | None,
+    stored: bool,
+    fingerprints: bool,
+    old_fingerprints: bool,
     announce: Callable[[str], None],
 ) -> Prepared:
     """Trace every program of a grid, and choose the block shape where none is given.
 
     Args:
-        grid, devices, budget, precision, records: of the sweep.
+        grid, traced, budget, precision, records: of the sweep.
         block: the shape, or None to let time decide.
-        store_key: names a Config in a store; without a store no hash is taken.
+        stored: whether blocks are written to a store, which takes time.
+        fingerprints, old_fingerprints: whether they are asked for; in memory and in one process nobody does.
         announce: told about programs that are compiled only to be measured.
 
     Returns:
         Prepared.
 
     Raises:
-        ValueError: if the budget is too small.
+        ValueError: if the budget is too small, or the experiment's functions do not fit together.
     """
 
     def trainer(shape: Block) -> Trainer:
-        layout = Layout(shape, grid.static_axes).grown(whole(grid))
-        return Trainer(Job(grid, layout, records, precision), devices, budget)
+        return Trainer(
+            Job(grid, Layout(shape, grid.static_axes).grown(whole(grid)), records, precision), traced, budget
+        )
 
-    configs = list(grid.configs())
+    configs, devices = list(grid.configs()), traced.devices
+    metrics = _metrics(grid, traced, configs)
     points = math.prod(len(a.coordinate) for a, s in zip(grid.point_axes, grid.static_axes, strict=True) if not s)
     chosen, discarded = block, list[Program]()
-    per_block = 0.0 if store_key is None else block_shapes.STORE_SECONDS
     if chosen is None:
         chosen, discarded = block_shapes.choose(
-            lambda shape: trainer(shape).build(configs[0]),
-            lambda program, shape: trainer(shape).rate(program, per_block),
+            lambda shape: traced.build(configs[0], shape, budget),
+            lambda program, shape: trainer(shape).rate(program, block_shapes.STORE_SECONDS if stored else 0.0),
             points,
             len(grid.seeds),
             grid.cells * max(records[-1], 1),
@@ -402,30 +425,73 @@ def prepare(
     i = 0
     while i < len(configs):
         # Near the budget only the compiler knows; elsewhere tracing says enough.
-        needed = trainer(chosen).trace(configs[i]).memory
+        needed = traced.memory(configs[i], chosen, budget)
         try:
             if needed > budget:
                 raise OverBudgetError(needed)
             if needed > budget // 2:
-                trainer(chosen).build(configs[i])
+                traced.build(configs[i], chosen, budget)
         except OverBudgetError as over:
             if block is not None or chosen == Block(1, 1):
                 raise _too_large(budget, chosen, over) from None
             chosen, i = Block(max(chosen.seeds // 2, 1), chosen.points if chosen.seeds > 1 else chosen.points // 2), 0
             continue
         i += 1
-    last = trainer(chosen)
-    metrics: dict[str, tuple[str, tuple[int, ...]]] = {}
-    for config in configs:
-        for name, (dtype, inner) in programs.metrics_of(last.trace(config)).items():
-            known = metrics.get(name, (dtype, inner))[1]
-            metrics[name] = (dtype, tuple(max(pair) for pair in zip(inner, known, strict=True)))
-    for name in {n for axis in grid.axes for n in (axis.name, *axis.fields)} & metrics.keys():
-        raise ValueError(f"{name}: an axis, and a metric of {grid.experiment.name}; allowed: another name for the axis")
-    marks = {} if store_key is None else {store_key(c): last.fingerprint(c) for c in configs}
+    marks, old_marks = {}, {}
+    for config in configs if fingerprints else ():
+        key = programs.static_key(config)
+        marks[key] = traced.fingerprint(config, chosen)
+        if old_fingerprints:
+            old_marks[key] = traced.old_fingerprint(config, chosen)
     probing = sum(p.seconds for p in discarded)
     device = f"{devices[0].device_kind} ({devices[0].platform})"
-    return Prepared(chosen, metrics, marks, len(discarded), probing, programs.made_by(devices), device)
+    made_by = programs.made_by(devices)
+    return Prepared(chosen, metrics, marks, old_marks, len(discarded), probing, made_by, device)
+
+
+def _metrics(grid: Grid, traced: Programs, configs: list[Any]) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """What is measured, over all programs; ValueError where the Dataset could not be labelled."""
+    metrics: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
+    for config in configs:
+        for name, (dtype, inner) in traced.metrics(config).items():
+            had_dtype, had = metrics.get(name, (dtype, inner))
+            if len(had) != len(inner):
+                raise ValueError(
+                    f"{name}: of {grid.experiment.name} has {len(had)} dimensions and {len(inner)}, over the values of "
+                    "a static field; allowed: as many for all"
+                )
+            metrics[name] = (np.result_type(dtype, had_dtype), tuple(map(max, zip(inner, had, strict=True))))
+    check_names(grid, {n: inner for n, (_, inner) in metrics.items()})
+    return metrics
+
+
+def check_names(grid: Grid, shapes: dict[str, tuple[int, ...]]) -> None:
+    """ValueError where metrics, their dimensions and the axes of a grid have names or lengths that collide."""
+    experiment, taken = grid.experiment, {n for axis in grid.axes for n in (axis.name, *axis.fields)}
+    for name in taken & shapes.keys():
+        raise ValueError(f"{name}: an axis, and a metric of {experiment.name}; allowed: another name for the axis")
+    lengths: dict[str, tuple[str, int]] = {}
+    for name, inner in shapes.items():
+        own = experiment.dims.get(name)
+        if own is None:
+            continue
+        if isinstance(own, str) or len(own) != len(inner) or not all(isinstance(d, str) for d in own):
+            raise ValueError(
+                f"dims: {name} of {experiment.name} has {own!r} for its shape {list(inner)}; "
+                f"allowed: a tuple of {len(inner)} names"
+            )
+        for dim, length in zip(own, inner, strict=True):
+            if dim in taken or dim in ("seed", "step") or dim in shapes or own.count(dim) > 1:
+                raise ValueError(
+                    f"dims: {name} of {experiment.name} calls a dimension {dim!r}, which is an axis, a metric or given "
+                    "twice; allowed: another name"
+                )
+            other, had = lengths.setdefault(dim, (name, length))
+            if had != length:
+                raise ValueError(
+                    f"dims: {dim!r} of {experiment.name} has length {had} in {other} and {length} in {name}; "
+                    "allowed: one length for one name"
+                )
 
 
 def work_of(job: Job, block: int) -> Work:
@@ -445,22 +511,6 @@ def _too_large(budget: int, block: Block, over: OverBudgetError) -> ValueError:
 def whole(grid: Grid) -> list[np.ndarray]:
     """All positions on every axis of a grid, ``seed`` last."""
     return [np.arange(len(axis.coordinate)) for axis in grid.point_axes] + [np.arange(len(grid.seeds))]
-
-
-def _arrays(host: list[Any], first_bad: np.ndarray, work: Work, device: int, records: list[int]) -> dict[str, Any]:
-    """One block's valid cells, (seeds, points, records, ...); NaN from the record at which a cell was bad."""
-    seeds, points = len(work.seeds), len(work.positions[0]) if work.positions else 1
-    first_bad = first_bad[:seeds, :points]
-    dead = np.stack([(first_bad >= 0) & (first_bad <= k) for k in records], axis=2)
-    arrays = {}
-    for name in host[0]._fields:
-        values = [getattr(record, name) for record in host]
-        if values[0] is None:
-            continue
-        stacked = np.stack([v[device][:seeds, :points] for v in values], axis=2)
-        arrays[name] = stacked.astype(programs.stored_dtype(stacked.dtype))
-        arrays[name][dead] = np.nan
-    return arrays | {FIRST_BAD: first_bad}
 
 
 def _plain(leaf: Any) -> Any:

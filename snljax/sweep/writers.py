@@ -104,8 +104,11 @@ class Writers:
 
 
 def _alive(writer: dict[str, Any]) -> bool:
-    """Heard of lately, and, where this host can tell, a process that exists."""
-    if time.time() - writer["updated"] > LIVE_SECONDS:
+    """Heard of lately, and, where this host can tell, a process that exists.
+
+    A clock that is ahead by more than that proves nothing either: its last words would stay new for ever.
+    """
+    if abs(time.time() - writer["updated"]) > LIVE_SECONDS:
         return False
     if writer["host"] != socket.gethostname():
         return True

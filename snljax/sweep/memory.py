@@ -1,0 +1,84 @@
+"""How many bytes of a device a block needs: estimated from traced programs, corrected by compiled ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.extend.core
+import numpy as np
+
+from snljax.sweep.layout import Block
+
+_COMPILER_BYTES = 100_000_000  # resident after compiling, measured (benchmarks/scaling.py)
+_RECORD_BYTES = 64_000_000
+_RECORD_SHARE = 16  # of the budget
+_COPIES = 3  # of records: from the device, in the block's array, on the way to the disk
+
+
+def of_stages(stages: Mapping[str, Any], data: Any, devices: int) -> tuple[int, int]:
+    """What stays on a device while a block trains (data, its draw, the state twice), and its worst moment.
+
+    Args:
+        stages: name -> traced stage. data: shapes that all devices hold. devices: how many.
+    """
+    held = (_tree_bytes(stages["draw"].out_info) + 2 * _tree_bytes(stages["init"].out_info)) // devices
+    held += _tree_bytes(data)
+    transient = {n: _tree_bytes(s.out_info) // devices + _largest_operation(s.jaxpr.jaxpr) for n, s in stages.items()}
+    return held, _peak(held, transient)
+
+
+def of_compiled(compiled: Mapping[str, Any], held: int) -> int:
+    """The worst moment of compiled stages: results and temporaries."""
+    sizes = {}
+    for name, stage in compiled.items():
+        analysis = stage.memory_analysis()
+        sizes[name] = 0 if analysis is None else analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+    return _peak(held, sizes)
+
+
+def of_compiler(devices: tuple[Any, ...]) -> int:
+    """Each device's share of what compiling leaves in the process."""
+    return _COMPILER_BYTES // len(devices) if devices[0].platform == "cpu" else 0
+
+
+def for_records(budget: int) -> int:
+    """How many bytes of a block's measurements may lie in memory; beyond that they go to a file."""
+    return min(_RECORD_BYTES, budget // _RECORD_SHARE)
+
+
+def of_records(metrics: Mapping[str, tuple[np.dtype, tuple[int, ...]]], block: Block, records: int, budget: int) -> int:
+    """What a block's measurements take of the memory while they wait for its end."""
+    return _COPIES * min(record_bytes(metrics, block) * records, for_records(budget))
+
+
+def record_bytes(metrics: Mapping[str, tuple[np.dtype, tuple[int, ...]]], block: Block) -> int:
+    """One measurement of a whole block."""
+    one = sum(dtype.itemsize * int(np.prod(inner, dtype=np.int64)) for dtype, inner in metrics.values())
+    return one * block.seeds * block.points
+
+
+def _peak(held: int, transient: dict[str, int]) -> int:
+    """Bytes of a device at the worst moment: drawing, or any other stage beside what is held."""
+    return max(transient["draw"], held + max(size for stage, size in transient.items() if stage != "draw"))
+
+
+def _tree_bytes(tree: Any) -> int:
+    return sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
+
+
+def _largest_operation(jaxpr: Any) -> int:
+    largest = 0
+    for equation in jaxpr.eqns:
+        inner = list(jax.extend.core.jaxprs_in_params(equation.params))
+        if inner:
+            largest = max(largest, *(_largest_operation(j) for j in inner))
+        else:
+            largest = max(largest, sum(_bytes(v.aval) for v in (*equation.invars, *equation.outvars)))
+    return largest
+
+
+def _bytes(aval: Any) -> int:
+    itemsize = getattr(getattr(aval, "dtype", None), "itemsize", 0)
+    return int(np.prod(getattr(aval, "shape", ()), dtype=np.int64)) * itemsize
