@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from snljax.sweep.engine import Interrupted, SweepError, sweep
     from snljax.sweep.files import StoreError
     from snljax.sweep.grid import Grid, zip
+    from snljax.sweep.verify import recompute
 
 __version__ = "0.1.0"
 
@@ -35,6 +36,7 @@ __all__ = [
     "noise_correlation",
     "open_store",
     "plotting",
+    "recompute",
     "reproduce",
     "sweep",
     "theory",
@@ -52,6 +54,7 @@ _HOME = {
     "influence_scores": "snljax.measures.memorization",
     "noise_correlation": "snljax.measures.memorization",
     "open_store": "snljax.sweep.dataset",
+    "recompute": "snljax.sweep.verify",
     "reproduce": "snljax.reproduce",
     "sweep": "snljax.sweep.engine",
     "zip": "snljax.sweep.grid",

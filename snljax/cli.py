@@ -154,8 +154,14 @@ def _parser(what: str | None) -> _Parser:
     status.add_argument("store", metavar="STORE", help="folder of run --store, or *.store of reproduce")
     status.add_argument("--watch", action="store_true", help="again every few seconds, until all is done")
     status.add_argument("--verify", action="store_true", help="compare every finished block with its hashes")
+    status.add_argument(
+        "--recompute", type=int, metavar="CELLS", help="train so many random cells again and compare all their bits"
+    )
     status.add_argument("--png", type=pathlib.Path, help="draw what is there as a heatmap")
     _heatmap_options(status)
+
+    migrate = command("migrate", _migrate, "make a store of version 0.1 one of this version, in place")
+    migrate.add_argument("store", metavar="STORE", help="its folder; nothing may be training in it")
 
     command("doctor", _doctor, "what this installation runs on, and whether it works")
     return parser
@@ -565,6 +571,26 @@ def _status(arguments: argparse.Namespace) -> None:
         time.sleep(_WATCH_SECONDS)
     if now.damaged:
         raise _BadNewsError(f"{len(now.damaged)} damaged blocks; the command that made the store trains them again")
+    if arguments.recompute is not None:
+        _recompute(arguments.store, arguments.recompute)
+
+
+def _recompute(store: str, cells: int) -> None:
+    from snljax.sweep.verify import recompute
+
+    found = recompute(store, cells)
+    for block, names in found.wrong.items():
+        print(f"block {block}: another training gives other {', '.join(names)}")
+    if found.wrong:
+        raise _BadNewsError(f"{len(found.wrong)} of {found.blocks} blocks hold other numbers than their settings give")
+    print(f"trained  {found.cells} cells again, with the {found.blocks} blocks that they are in: equal to the bit")
+
+
+def _migrate(arguments: argparse.Namespace) -> None:
+    from snljax.sweep.migrate import migrate
+
+    kept, lost = migrate(arguments.store)
+    print(f"{arguments.store}: {kept} finished blocks kept, {lost} damaged ones to be trained again")
 
 
 def _doctor(_: argparse.Namespace) -> None:

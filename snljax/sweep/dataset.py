@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,9 +14,9 @@ from xarray.core import indexing
 
 from snljax.sweep.files import PIECE
 from snljax.sweep.grid import Axis, Grid
-from snljax.sweep.store import MANIFEST, Store
+from snljax.sweep.store import Store
 from snljax.sweep.train import Work
-from snljax.sweep.values import DIVERGED, DONE, FIRST_BAD, PENDING, STATUS, missing
+from snljax.sweep.values import DIVERGED, DONE, FIRST_BAD, PENDING, STATUS, missing, widened
 
 
 class Labels(NamedTuple):
@@ -72,8 +71,8 @@ class Results:
                         self.first_bad[cells] = mine
                         self.status[cells] = np.where(mine >= 0, DIVERGED, DONE)
                         continue
-                    inner = values.shape[3:]
-                    self.metrics[name][(*cells, slice(None), *(slice(0, n) for n in inner))] = mine
+                    place, kept = (*cells, slice(None), *(slice(0, n) for n in values.shape[3:])), self.metrics[name]
+                    kept[place] = widened(mine, kept.dtype)
                 release()
 
     def dataset(self, attrs: dict[str, Any]) -> xr.Dataset:
@@ -211,7 +210,7 @@ class StoreBackend(BackendEntrypoint):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         try:
-            return (pathlib.Path(filename_or_obj) / MANIFEST).exists()
+            return Store.exists(filename_or_obj)
         except TypeError:
             return False
 

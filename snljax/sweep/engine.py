@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pathlib
 import platform
 import signal
 import sys
@@ -28,7 +27,7 @@ from snljax.sweep import program as programs
 from snljax.sweep.dataset import Results, open_part
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Block, Layout
-from snljax.sweep.store import MANIFEST, Store
+from snljax.sweep.store import Store
 from snljax.sweep.train import (
     Finished,
     Job,
@@ -142,7 +141,7 @@ def sweep(
 
     opened = None
     store = None if store is None else os.path.abspath(store)  # whatever the working folder is later
-    if store is not None and (pathlib.Path(store) / MANIFEST).exists():
+    if store is not None and Store.exists(store):
         opened = Store.open(store)
         opened.check(grid, precision, _dtype(), record_every)
         if fixed_block not in (None, opened.block):

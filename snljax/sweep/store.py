@@ -34,7 +34,7 @@ from snljax.experiment import fields_of
 from snljax.sweep import chunks, files
 from snljax.sweep.files import StoreError
 from snljax.sweep.layout import Block, Layout
-from snljax.sweep.values import FIRST_BAD
+from snljax.sweep.values import FIRST_BAD, widened
 from snljax.sweep.writers import Writers
 
 if TYPE_CHECKING:  # looking at a store needs neither JAX nor the experiments
@@ -79,6 +79,11 @@ class Store:
 
     # --- opening and making -------------------------------------------------------------------------
 
+    @staticmethod
+    def exists(path: str | os.PathLike[str]) -> bool:
+        """Whether a folder is a store, by its manifest or the copy of that."""
+        return any((pathlib.Path(path) / name).exists() for name in (MANIFEST, "data.zarr/zarr.json"))
+
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Store:
         """Open a store that exists.
@@ -90,7 +95,7 @@ class Store:
         if not path.is_dir():
             kind = "is a file" if path.exists() else "does not exist"
             raise StoreError(f"store: {path} {kind}; allowed: a folder that a sweep with store= has made")
-        if not (path / MANIFEST).exists():
+        if not cls.exists(path):
             raise StoreError(f"store: {path} is no store, it has no {MANIFEST}; allowed: a folder made by a sweep")
         manifest = read_description(path / MANIFEST, path / "data.zarr")
         if manifest.get("format") == 1:
@@ -138,7 +143,7 @@ class Store:
                 raise StoreError(f"store: {path} is a file; allowed: a folder, or a name that is free")
             # A process that was killed here may have left a hidden file.
             others = [p for p in path.iterdir() if not p.name.startswith(".")] if path.is_dir() else []
-            if others and not (path / MANIFEST).exists():
+            if others and not cls.exists(path):
                 raise StoreError(f"store: {path} holds other files; allowed: a store, an empty folder, or a free name")
             path.mkdir(parents=True, exist_ok=True)
             files.write_once(path / MANIFEST, files.sealed(manifest))
@@ -507,7 +512,7 @@ class Store:
             there[at], values = self._values(name, block)
             if values is not None:
                 inside: Any = (at, *(slice(0, n) for n in values.shape[1:]))
-                out[inside] = values[flat[at] - block * slots]
+                out[inside] = widened(values[flat[at] - block * slots], dtype)
         return out.reshape((*cells.shape, *inner)), there.reshape(cells.shape)
 
     def _values(self, name: str, block: int) -> tuple[bool, np.ndarray | None]:

@@ -64,7 +64,13 @@ def recompute(
     if isinstance(cells, bool) or not isinstance(cells, int) or cells < 1:
         raise ValueError(f"recompute: {cells!r}; allowed: a whole number of cells, 1 or more")
     store = Store.open(path)
-    known = experiments.get(store.manifest["experiment"]) if experiment is None else experiment
+    name = store.manifest["experiment"]
+    if experiment is None and name not in experiments.NAMES:
+        raise ValueError(
+            f"experiment: {name!r} of {store.path} is not the package's; allowed: snl.recompute(store, "
+            "experiment=…) in Python, with the one that it was made with"
+        )
+    known = experiments.get(name) if experiment is None else experiment
     with jax.enable_x64(store.manifest["dtype"] == "float64"):
         grid = _grid_of(store, known)
         m = store.manifest
