@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from snljax.sweep.layout import Block, Layout
-from snljax.sweep.train import Job, Trainer, whole, work_of
+from snljax.sweep.train import Job, Trainer, programs_of, whole, work_of
 
 QUIET = 0.03  # share of the cores that other processes may hold
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -42,9 +42,9 @@ def one_round(grid: Any, block: Block, devices: tuple[Any, ...]) -> Round:
     """The first blocks of a grid, one on each device."""
     layout = Layout(block, grid.static_axes).grown(whole(grid))
     job = Job(grid, layout, (grid.config.steps,), "highest")
-    trainer = Trainer(job, devices, 10**12)
+    trainer = Trainer(job, programs_of(grid, devices, job.precision, job.records), 10**12)
     works = [work_of(job, number) for number in range(min(len(devices), layout.blocks))]
-    program = trainer.build(works[0].config)
+    program, _ = trainer.program(works[0].config)
     return Round(program, trainer.fixed(works[0].config), trainer.start(program, works))
 
 

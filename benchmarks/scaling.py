@@ -93,8 +93,7 @@ def against_d(device: Any, dimensions: tuple[int, ...], rounds: int) -> list[dic
             flush=True,
         )
         del program, start, train, took
-        programs._compile.cache_clear()
-        programs._trace.cache_clear()
+        programs.forget()
     common.tell(max(row["others_held"] for row in rows))
     return rows
 

@@ -32,8 +32,8 @@ from snljax.sweep import engine
 from snljax.sweep import program as programs
 from snljax.sweep.layout import Block
 from snljax.sweep.status import status
-from snljax.sweep.store import FIRST_BAD, Store
-from snljax.sweep.train import Trainer
+from snljax.sweep.store import Store
+from snljax.sweep.values import FIRST_BAD
 from snljax.sweep.writers import Writers
 
 PARTS = ("overhead", "million", "memory")
@@ -59,7 +59,7 @@ STORE_CALLS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (Store, ("put", "save_checkpoint")),
     (Writers, ("beat", "_others")),
     (engine, ("_verify", "open_part")),
-    (Trainer, ("fingerprint",)),
+    (programs.Programs, ("fingerprint",)),
 )
 BUDGET = "500MB"
 SIDE = 1000  # a million cells are a square of it
@@ -147,7 +147,8 @@ def overhead(device: Any, folder: pathlib.Path, pairs: int, quick: bool) -> dict
 
     def with_store(block: Any) -> Any:
         watch, path = Stopwatch(), folder / f"overhead-{len(watches)}"
-        programs._fingerprint.cache_clear()  # a process of its own would have to take it
+        for traced in programs._TRACED.values():
+            traced._text = None  # a process of its own would have to take the fingerprint
         started = time.perf_counter()
         with watch.installed():
             ds = snl.sweep(grid, store=path, block=block, **options)
@@ -209,7 +210,7 @@ def fill(path: pathlib.Path, block: Block, side: int) -> tuple[Store, float]:
     took = []
     for number in range(min(30, store.layout.blocks)):
         started = time.perf_counter()
-        store.put(number, arrays, "synthetic", 0.0)
+        store.put(number, arrays, ("{}", "synthetic"), 0.0)
         took.append(time.perf_counter() - started)
     sources = [path / "done" / "0.json", *(path / "data.zarr" / "0" / name / "c" / "0" for name in arrays)]
     contents = [source.read_bytes() for source in sources]

@@ -72,6 +72,7 @@ def neurons(majority=3, minority=1, mixed=2, seeds=6):
         "cosines": (("seed", "neuron", "feature"), cosines),
         "lucky_neurons": ("seed", (strong == 1).sum(1)),
         "mixed_neurons": ("seed", (strong > 1).sum(1)),
+        "status": ("seed", np.ones(seeds, np.int8)),
     }
     return with_settings(data, {"seed": range(seeds)}, num_minority=4)
 
@@ -83,6 +84,10 @@ def test_neurons():
     assert verdicts() == ["holds", "holds", "holds"]
     assert verdicts(mixed=0)[1] == "refuted"
     assert verdicts(majority=1, minority=3)[2] == "refuted"
+    lost = neurons()
+    lost["lucky_neurons"][0], lost["status"][0] = np.iinfo(np.int32).min, 2
+    claims = contrastive.check_neurons({"fitted": lost}, "quick")
+    assert float(claims[0].measured.mean) > 0  # a diverged network has no count
     (page,) = contrastive.draw_neurons({"fitted": neurons()}, "quick").values()
     assert page.axes[0].get_ylabel() == "neuron"
     assert "minority" in page.axes[0].get_xlabel()

@@ -460,6 +460,12 @@ _LOCK = threading.Lock()
 _TRACED: collections.OrderedDict[Any, _Traced] = collections.OrderedDict()
 
 
+def forget() -> None:
+    """Let go of all compiled programs that no sweep is using."""
+    with _LOCK:
+        _TRACED.clear()
+
+
 def _with_trees(compiled: Any, returns: Any) -> Callable[..., Any]:
     """A compiled function that takes and returns trees of this sweep's classes, whoever it was compiled for."""
 
