@@ -28,6 +28,7 @@ from conftest import POWERS, PowersConfig, PowersMetrics, assert_same_bits
 import snljax as snl
 from snljax import Grid, StoreError, field
 from snljax.sweep import files
+from snljax.sweep import store as stores
 from snljax.sweep.layout import Block
 from snljax.sweep.records import Records
 from snljax.sweep.store import Store
@@ -147,7 +148,8 @@ def test_a_lost_description_is_taken_from_its_copy(grown, names, turned):
 
 
 @pytest.mark.parametrize("names", [("grids/2.json", "data.zarr/2"), ("grids", "data.zarr")])
-def test_without_a_description_and_its_copy_a_store_is_refused(grown, one_line, names):
+def test_without_a_description_and_its_copy_a_store_is_refused(grown, one_line, monkeypatch, names):
+    monkeypatch.setattr(stores, "_PATIENCE_SECONDS", 0.1)
     path, grid, _ = grown
     lose(path, *names)
     for call in (lambda: sweep(grid, path), lambda: snl.open_store(path)):
@@ -292,6 +294,15 @@ def test_other_names_of_metrics_are_another_program(tmp_path, one_line, metrics)
     fresh = sweep(Grid(named(metrics), rate=RATES, start=2.0))
     assert list(fresh.data_vars)[:2] == list(metrics._fields)
     np.testing.assert_array_equal(fresh[metrics._fields[0]], sweep(Grid(named(AB), rate=RATES, start=2.0))["a"])
+
+
+def test_a_program_whose_metrics_have_no_room_is_refused(tmp_path, one_line):
+    """Also if it is accepted in spite of its hash: there are no arrays for them."""
+    sweep(Grid(named(AB), rate=RATES), tmp_path / "a", shard=(1, 2))
+    one_line(lambda: sweep(Grid(named(AC), rate=RATES), tmp_path / "a", accept_program=True), "no room for c")
+    swapped = sweep(Grid(named(BA), rate=RATES), tmp_path / "a", accept_program=True)
+    halves = [sweep(Grid(named(metrics), rate=RATES)) for metrics in (AB, BA)]
+    assert swapped["a"].values.tolist() == [*halves[0]["a"].values[:2], *halves[1]["a"].values[2:]]
 
 
 def test_which_of_two_equal_arguments_is_used_is_another_program(tmp_path, one_line):

@@ -196,6 +196,9 @@ def sweep(
             _verify(opened, blocks, announce)
             opened.tidy()
             job = Job(opened.over(grid), opened.layout, records, precision)
+            if accept_program:  # any other has the metrics of those that trained here
+                todo = blocks[~opened.done()[blocks]]
+                opened.check_room(todo, lambda b: prepared.by_program[programs.static_key(work_of(job, b).config)])
         results = None
         if opened is None:
             results = Results(grid, records, record_every is not None, prepared.metrics)

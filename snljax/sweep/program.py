@@ -38,7 +38,8 @@ _DATA_BYTES = 4_000_000_000  # of loaded data that a sweep keeps beside those in
 # JAX keeps what it traced by the identity of functions, those that a user jits or loops over too, and would not
 # see that a global they read has changed. Another value of this context is another key to all of that.
 _MOMENT = jax.make_user_context(None)
-_moments = itertools.count()
+_moments = itertools.count(1)
+_MOST_MOMENTS = 100  # in whose names JAX keeps things before all of them are let go
 
 
 class OverBudgetError(Exception):
@@ -167,6 +168,8 @@ class Programs:
         self.experiment, self.swept, self.devices = experiment, swept, devices
         self.precision, self.records = precision, records
         self._moment = next(_moments)
+        if self._moment % _MOST_MOMENTS == 0:
+            jax.clear_caches()
         self._data: dict[str, _Data] = {}
         self._systems: dict[str, _System] = {}
         self._traced: dict[tuple[str, Block], _Traced] = {}

@@ -20,6 +20,7 @@ import errno
 import hashlib
 import io
 import json
+import operator
 import os
 import pathlib
 import socket
@@ -285,6 +286,28 @@ class Store:
                 files.unsealed((self.path / name).read_bytes())
             except (*files.GONE, ValueError):
                 files.replace(self.path / name, files.sealed(about), durable=True)
+
+    def check_room(
+        self, blocks: np.ndarray, metrics: Callable[[int], Mapping[str, tuple[Any, tuple[int, ...]]]]
+    ) -> None:
+        """Refuse blocks of programs whose metrics the store has no arrays for.
+
+        Args:
+            blocks: to be trained.
+            metrics: block -> what its program measures.
+
+        Raises:
+            StoreError: naming the metric.
+        """
+        for block in blocks.tolist():
+            kept = self.grids[self._grid_of(block)]["metrics"]
+            for name, (_, inner) in metrics(block).items():
+                room = kept[name][1] if name in kept else ()
+                if name not in kept or len(inner) != len(room) or any(map(operator.gt, inner, room)):
+                    raise StoreError(
+                        f"store: {self.path} has no room for {name} {list(inner)} of this program beside "
+                        f"{', '.join(kept)}; allowed: the metrics of the store, or another store"
+                    )
 
     def missing(self, grid: Grid) -> bool:
         """Whether a grid has cells that are not here yet."""

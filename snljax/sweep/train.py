@@ -30,6 +30,9 @@ _CHECKPOINT_SECONDS = 30.0  # what a preempted job loses at most, and half of wh
 _CHECKPOINT_SHARE = 20  # a checkpoint that takes a second is made every twenty
 
 
+Metrics = dict[str, tuple[np.dtype, tuple[int, ...]]]
+
+
 class Job(NamedTuple):
     """What any process has to know to train blocks of a sweep."""
 
@@ -74,13 +77,14 @@ class Finished(NamedTuple):
 class Prepared(NamedTuple):
     """What has to be known before the first block.
 
-    metrics: name -> dtype and shape of one network's value, the largest over the programs. fingerprints: by
-    `programs.static_key`. old_fingerprints: the same as version 1 of stores took them, where such a store asks.
-    made_by: what compiled them. device: what they run on.
+    metrics: name -> dtype and shape of one network's value, the largest over the programs. by_program: the same for
+    each, by `programs.static_key`, as are fingerprints, and old_fingerprints: those that version 1 of stores took,
+    where such a store asks. made_by: what compiled them. device: what they run on.
     """
 
     block: Block
-    metrics: dict[str, tuple[np.dtype, tuple[int, ...]]]
+    metrics: Metrics
+    by_program: dict[str, Metrics]
     fingerprints: dict[str, str]
     old_fingerprints: dict[str, str]
     probes: int
@@ -408,7 +412,8 @@ def prepare(
         )
 
     configs, devices = list(grid.configs()), traced.devices
-    metrics = _metrics(grid, traced, configs)
+    by_program = {programs.static_key(c): traced.metrics(c) for c in configs}
+    metrics = _joined(grid, by_program.values())
     points = math.prod(len(a.coordinate) for a, s in zip(grid.point_axes, grid.static_axes, strict=True) if not s)
     chosen, discarded = block, list[Program]()
     if chosen is None:
@@ -446,14 +451,14 @@ def prepare(
     probing = sum(p.seconds for p in discarded)
     device = f"{devices[0].device_kind} ({devices[0].platform})"
     made_by = programs.made_by(devices)
-    return Prepared(chosen, metrics, marks, old_marks, len(discarded), probing, made_by, device)
+    return Prepared(chosen, metrics, by_program, marks, old_marks, len(discarded), probing, made_by, device)
 
 
-def _metrics(grid: Grid, traced: Programs, configs: list[Any]) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+def _joined(grid: Grid, by_program: Iterable[Metrics]) -> Metrics:
     """What is measured, over all programs; ValueError where the Dataset could not be labelled."""
-    metrics: dict[str, tuple[np.dtype, tuple[int, ...]]] = {}
-    for config in configs:
-        for name, (dtype, inner) in traced.metrics(config).items():
+    metrics: Metrics = {}
+    for one in by_program:
+        for name, (dtype, inner) in one.items():
             had_dtype, had = metrics.get(name, (dtype, inner))
             if len(had) != len(inner):
                 raise ValueError(
