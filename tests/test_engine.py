@@ -49,10 +49,9 @@ def traced():
 # --- one program ------------------------------------------------------------------------------------
 
 
-def test_a_whole_heatmap_is_one_program(traced):
-    """Traced for one network, which tells whether it is known, and for a block."""
+def test_a_whole_heatmap_is_one_trace_and_one_program(traced):
     _, ds, traces = traced
-    assert traces == 2
+    assert traces == 1
     assert (ds.status == DONE).all()
     assert ds.attrs["programs_compiled"] == 1
 
@@ -71,7 +70,7 @@ def test_a_whole_heatmap_is_one_program(traced):
     ids=["more K", "other noise", "other seeds", "longer", "not at all", "records", "other fixed numbers"],
 )
 def test_other_numbers_need_no_new_program(traced, changes, options):
-    """Functions are traced for one network in each sweep, since they may have changed; nothing is compiled."""
+    """Functions are traced anew in each sweep, since they may have changed; nothing is compiled."""
     experiment, before, _ = traced
     TRACES.clear()
     ds = sweep(paper(experiment, **(AXES | changes)), **options)

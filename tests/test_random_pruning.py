@@ -214,11 +214,10 @@ def test_keeping_everything_is_the_unpruned_network(case):
 
 
 def test_one_program_for_the_whole_axis():
-    """Every kept fraction, noise level, strength and target shares one compile."""
-    # For one network, which tells whether its program is known, and for a block.
-    twice = EXPERIMENT._replace(step=chex.assert_max_traces(EXPERIMENT.step, n=2))
+    """Every kept fraction, noise level, strength and target shares one trace and one compile."""
+    once = EXPERIMENT._replace(step=chex.assert_max_traces(EXPERIMENT.step, n=1))
     axes = {"keep_fraction": [0.01, 0.3, 0.7, 1.0], "sigma_p": [0.5, 1.0], "target_loss": [0.0, 0.1]}
-    ds = snl.sweep(snl.Grid(twice, **(CNN | axes)), progress=False, devices=1, block=(1, 16))
+    ds = snl.sweep(snl.Grid(once, **(CNN | axes)), progress=False, devices=1, block=(1, 16))
     assert ds.attrs["programs_compiled"] == 1
     alone = snl.sweep(snl.Grid(EXPERIMENT, **(CNN | {"keep_fraction": 0.3})), progress=False)
     np.testing.assert_allclose(

@@ -9,7 +9,7 @@ import numpy as np
 
 from snljax.sweep.files import PIECE, StoreError
 from snljax.sweep.layout import Block
-from snljax.sweep.values import FIRST_BAD, missing, widened
+from snljax.sweep.values import FIRST_BAD, missing
 
 _CRC_BYTES = 4
 
@@ -60,8 +60,8 @@ def _copy(name: str, given: np.ndarray, piece: np.ndarray) -> None:
     """Into the corner of a piece, exactly or not at all."""
     native = piece.dtype.newbyteorder("=")
     with np.errstate(all="ignore"):
-        kept = widened(given, native)
-        same = given.dtype == native or (widened(kept, given.dtype) == given) | (kept != kept)
+        kept = given.astype(native)
+        same = given.dtype == native or (kept.astype(given.dtype) == given) | ((kept != kept) & (given != given))
     if not np.all(same):
         raise StoreError(
             f"{name}: the store keeps it as {piece.dtype}, which cannot hold every {given.dtype} exactly; "

@@ -16,7 +16,7 @@ from snljax.sweep.files import PIECE
 from snljax.sweep.grid import Axis, Grid
 from snljax.sweep.store import Store
 from snljax.sweep.train import Work
-from snljax.sweep.values import DIVERGED, DONE, FIRST_BAD, PENDING, STATUS, missing, widened
+from snljax.sweep.values import DIVERGED, DONE, FIRST_BAD, PENDING, STATUS, missing
 
 
 class Labels(NamedTuple):
@@ -71,8 +71,7 @@ class Results:
                         self.first_bad[cells] = mine
                         self.status[cells] = np.where(mine >= 0, DIVERGED, DONE)
                         continue
-                    place, kept = (*cells, slice(None), *(slice(0, n) for n in values.shape[3:])), self.metrics[name]
-                    kept[place] = widened(mine, kept.dtype)
+                    self.metrics[name][(*cells, slice(None), *(slice(0, n) for n in values.shape[3:]))] = mine
                 release()
 
     def dataset(self, attrs: dict[str, Any]) -> xr.Dataset:

@@ -196,9 +196,8 @@ def sweep(
             _verify(opened, blocks, announce)
             opened.tidy()
             job = Job(opened.over(grid), opened.layout, records, precision)
-            if accept_program:  # any other has the metrics of those that trained here
-                todo = blocks[~opened.done()[blocks]]
-                opened.check_room(todo, lambda b: prepared.by_program[programs.static_key(work_of(job, b).config)])
+            todo = blocks[~opened.done()[blocks]]
+            opened.check_room(todo, lambda b: prepared.by_program[programs.static_key(work_of(job, b).config)])
         results = None
         if opened is None:
             results = Results(grid, records, record_every is not None, prepared.metrics)
@@ -285,7 +284,7 @@ class _Run:
                     memory,
                     workers.sharing,
                     accept,
-                    executors.double_precision(),
+                    executors.numerics(),
                 )
                 executors.run(workers, task, todo.tolist(), self._work, self._took, self._failed, self.announce)
             elif len(todo):
@@ -377,6 +376,9 @@ class _Run:
 def _check(grid, store, executor, shard, devices, block, record_every, precision) -> Block | None:
     if not isinstance(grid, Grid):
         raise ValueError(f"grid: {grid!r} is of type {type(grid).__name__}; allowed: a Grid")
+    config: Any = jax.config
+    if config.jax_disable_jit:
+        raise ValueError("sweep: jax.disable_jit is on, and a sweep is one compiled program; allowed: without it")
     if grid.checked_dtype != _dtype():  # made in single precision and swept in double, or the other way round
         grid.check_values()
     if store is not None and not isinstance(store, (str, os.PathLike)):

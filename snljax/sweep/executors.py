@@ -11,7 +11,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -29,6 +29,19 @@ _IN_FLIGHT = 1_000  # where the number of workers is unknown
 _DEATHS = 3  # workers that a block may take with it before it is given up
 
 
+class Numerics(NamedTuple):
+    """How JAX computes in the calling thread, so that workers compute alike."""
+
+    x64: bool
+    generator: str
+
+    @contextlib.contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Here too, for a while."""
+        with jax.enable_x64(self.x64), jax.default_prng_impl(self.generator):
+            yield
+
+
 class Task(NamedTuple):
     """What a worker needs beside the numbers of its blocks.
 
@@ -43,7 +56,7 @@ class Task(NamedTuple):
     memory: str | int | None
     sharing: int
     accept_program: bool
-    x64: bool
+    numerics: Numerics
 
 
 class Outcome(NamedTuple):
@@ -87,9 +100,10 @@ def _budget(memory: str | int | None, sharing: int, devices: tuple[Any, ...]) ->
     return local_devices.parse_memory(memory, devices) // (sharing if shared else 1)
 
 
-def double_precision() -> bool:
-    """Whether new arrays are float64, asked without starting JAX."""
-    return jax.dtypes.canonicalize_dtype(float) == "float64"
+def numerics() -> Numerics:
+    """Those of this thread, asked without starting JAX."""
+    config: Any = jax.config
+    return Numerics(jax.dtypes.canonicalize_dtype(float) == "float64", config.jax_default_prng_impl)
 
 
 def pack(content: Any) -> bytes:
@@ -166,9 +180,7 @@ def remote_prepare(
     old_fingerprints: bool,
 ) -> Prepared:
     """`prepare` on a worker: the program and its pace are those of the workers, not of this process."""
-    payload = pack(
-        (grid, memory, workers.sharing, precision, records, block, stored, old_fingerprints, double_precision())
-    )
+    payload = pack((grid, memory, workers.sharing, precision, records, block, stored, old_fingerprints, numerics()))
     for _ in range(_DEATHS):
         try:
             return workers.submit(_prepare, payload).result()
@@ -183,8 +195,8 @@ def remote_prepare(
 
 def _prepare(payload: bytes) -> Prepared:
     _end_with_parent()
-    grid, memory, sharing, precision, records, block, stored, old_fingerprints, x64 = cloudpickle.loads(payload)
-    with jax.enable_x64(x64):
+    grid, memory, sharing, precision, records, block, stored, old_fingerprints, wanted = cloudpickle.loads(payload)
+    with wanted.in_force():
         devices = local_devices.resolve(1, useful=1)
         budget = _budget(memory, sharing, devices)
         traced = programs_of(grid, devices, precision, records)
@@ -299,7 +311,7 @@ def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
         if store is not None:
             store.writers.beat([w.block for w in works], 0 if resumed else steps)
 
-    with jax.enable_x64(task.x64):
+    with task.numerics.in_force():
         if store is not None:
             store.refresh()
         missing = [b for b in blocks if store is None or not store.is_done(b)]
@@ -325,7 +337,7 @@ def _trainer(payload: bytes) -> tuple[Task, Trainer]:
         return _kept.trainer
     _kept.trainer = None
     task: Task = cloudpickle.loads(payload)
-    with jax.enable_x64(task.x64):
+    with task.numerics.in_force():
         devices = local_devices.resolve(1, useful=1)
         store = None if task.store is None else Store.open(task.store)
         budget = _budget(task.memory, task.sharing, devices)

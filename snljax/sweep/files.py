@@ -91,6 +91,8 @@ def write_once(file: pathlib.Path, content: bytes) -> None:
 
 
 def _claim(file: pathlib.Path, written: pathlib.Path) -> None:
+    if file.exists():
+        return
     claim = file.with_name(f".{file.name}.claim")
     folder = _beside(file)
     folder.mkdir()
@@ -99,12 +101,15 @@ def _claim(file: pathlib.Path, written: pathlib.Path) -> None:
         try:
             os.rename(folder, claim)
         except OSError:
-            if not (claim / "content").exists():
+            if not (claim / "content").exists() and not file.exists():
                 raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if not file.exists():
-        replace(file, (claim / "content").read_bytes(), durable=True)
+    with contextlib.suppress(FileNotFoundError):  # another has done it, and taken the claim away
+        if not file.exists():
+            replace(file, (claim / "content").read_bytes(), durable=True)
+    if file.exists():
+        shutil.rmtree(claim, ignore_errors=True)  # or it would bring back what was written, should the file be lost
 
 
 def _make_durable(folder: pathlib.Path) -> None:
@@ -135,6 +140,14 @@ def to_json(content: Any) -> bytes:
     return json.dumps(content, indent=1).encode()
 
 
+def parsed(text: bytes | str) -> Any:
+    """JSON that anybody may have written; ValueError if it is none."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
 def sealed(content: dict[str, Any]) -> bytes:
     """JSON with the hash of the rest, so that a damaged description is not taken for another one."""
     return to_json(content | {"sha256": digest(content)})
@@ -142,7 +155,7 @@ def sealed(content: dict[str, Any]) -> bytes:
 
 def unsealed(text: bytes | str) -> dict[str, Any]:
     """What `sealed` sealed; ValueError if it is anything else."""
-    content = json.loads(text)
+    content = parsed(text)
     if not isinstance(content, dict) or content.get("sha256") != digest(content):
         raise ValueError("it is not what was written")
     return content

@@ -1,4 +1,4 @@
-"""What a traced program calls on the host: its text names no Python function, so that their code is looked at here."""
+"""What a traced program holds beside its text: constants that the user may change, and functions on the host."""
 
 from __future__ import annotations
 
@@ -8,11 +8,66 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+import jax
 import jax.extend.core
 import numpy as np
 
 # A rule for batching of its own is not in the text of one network; equal text may then be another program.
 _BATCHES_ITSELF = ("custom_vmap_call", "callback")
+_DEEPEST = 20
+
+
+def snapshot(jaxpr: Any) -> Any:
+    """A closed jaxpr with copies of its constants: JAX keeps arrays of a closure, which may change, by reference."""
+    return _closed(jaxpr, {})
+
+
+def _closed(jaxpr: Any, known: dict[int, Any]) -> Any:
+    """Itself if it holds no constant; a piece that occurs twice stays one piece."""
+    if id(jaxpr) not in known:
+        inner = _open(jaxpr.jaxpr, known)
+        same = inner is jaxpr.jaxpr and not jaxpr.consts
+        known[id(jaxpr)] = jaxpr if same else jax.extend.core.ClosedJaxpr(inner, [_copy(c) for c in jaxpr.consts])
+    return known[id(jaxpr)]
+
+
+def _open(jaxpr: Any, known: dict[int, Any]) -> Any:
+    if id(jaxpr) not in known:
+        equations = [_equation(e, known) for e in jaxpr.eqns]
+        same = all(new is old for new, old in zip(equations, jaxpr.eqns, strict=True))
+        known[id(jaxpr)] = jaxpr if same else jaxpr.replace(eqns=equations)
+    return known[id(jaxpr)]
+
+
+def _equation(equation: Any, known: dict[int, Any]) -> Any:
+    parameters = {n: _parameter(p, known) for n, p in equation.params.items()}
+    if any(parameters[n] is not p for n, p in equation.params.items()):
+        equation = equation.replace(params=parameters)
+    if any(np.ndim(getattr(v, "val", 0)) for v in equation.invars):
+        literals = [type(v)(_copy(v.val), v.aval) if np.ndim(getattr(v, "val", 0)) else v for v in equation.invars]
+        equation = equation.replace(invars=literals)
+    return equation
+
+
+def _parameter(parameter: Any, known: dict[int, Any]) -> Any:
+    if isinstance(parameter, (tuple, list)) and any(_is_jaxpr(p) for p in parameter):
+        pieces = [_parameter(p, known) for p in parameter]
+        same = all(new is old for new, old in zip(pieces, parameter, strict=True))
+        return parameter if same else type(parameter)(pieces)
+    if not _is_jaxpr(parameter):
+        return parameter
+    return _closed(parameter, known) if hasattr(parameter, "consts") else _open(parameter, known)
+
+
+def _is_jaxpr(value: Any) -> bool:
+    return hasattr(value, "eqns") and hasattr(value, "replace")
+
+
+def _copy(constant: Any) -> Any:
+    dtype = getattr(constant, "dtype", None)
+    if dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key):
+        return constant
+    return np.array(constant)
 
 
 def host_code(jaxpr: Any) -> tuple[bytes, bool]:
@@ -31,10 +86,11 @@ def host_code(jaxpr: Any) -> tuple[bytes, bool]:
     for equation in _equations(jaxpr.jaxpr):
         name = equation.primitive.name
         alone &= not any(part in name for part in _BATCHES_ITSELF)
+        alone &= type(equation.primitive).__module__.split(".")[0] in ("jax", "jaxlib")
         if "callback" in name:
             found = True
             for parameter in sorted(equation.params):
-                _take_in(digest, equation.params[parameter], depth=0)
+                digest.update(_described(equation.params[parameter]))
     return (digest.digest() if found else b""), alone
 
 
@@ -45,33 +101,40 @@ def _equations(jaxpr: Any) -> Iterator[Any]:
             yield from _equations(inner)
 
 
-def _take_in(digest: Any, value: Any, depth: int) -> None:
-    """Code and plain values; of anything else its type, since its text may hold an address."""
-    if depth > 8:
-        return
-    below = functools.partial(_take_in, digest, depth=depth + 1)
-    if isinstance(value, (str, bytes, int, float, complex, type(None), bool)):
-        digest.update(repr(value).encode())
+def _described(value: Any, depth: int = 0) -> bytes:
+    """The hash of code and plain values; of anything else of its type, since its text may hold an address."""
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    below = functools.partial(_described, depth=depth + 1)
+    parts: list[bytes] = []
+    if depth > _DEEPEST:
+        parts = [b"deeper"]
+    elif isinstance(value, (str, bytes, int, float, complex, type(None), bool)):
+        parts = [repr(value).encode()]
     elif isinstance(value, np.ndarray) or hasattr(value, "__array__"):
         array = np.asarray(value)
-        digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        parts = [f"{array.dtype}{array.shape}".encode(), array.tobytes()]
     elif isinstance(value, types.CodeType):
-        digest.update(value.co_code)
-        below((*value.co_names, *value.co_varnames))
-        below(value.co_consts)
+        names = (value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars)
+        parts = [value.co_code, getattr(value, "co_exceptiontable", b""), below(names), below(value.co_consts)]
     elif isinstance(value, functools.partial):
-        below((value.func, value.args, tuple(sorted(value.keywords.items()))))
+        parts = [below(value.func), below(value.args), below(value.keywords)]
     elif isinstance(value, (tuple, list)):
-        digest.update(f"{len(value)} ".encode())
-        for item in value:
-            below(item)
+        parts = [below(item) for item in value]
+    elif isinstance(value, (set, frozenset)):
+        parts = sorted(below(item) for item in value)
+    elif isinstance(value, dict):
+        parts = sorted(below(item) for item in value.items())
+    elif isinstance(value, slice):
+        parts = [below((value.start, value.stop, value.step))]
     elif isinstance(value, types.FunctionType):
-        below((value.__code__, value.__defaults__))
-        below([_content(cell) for cell in value.__closure__ or ()])
-    else:
-        digest.update(f"{type(value).__module__}.{type(value).__qualname__}".encode())
-        if callable(wrapped := _wrapped(value)):
-            below(wrapped)
+        cells = [_content(cell) for cell in value.__closure__ or ()]
+        parts = [below(p) for p in (value.__code__, value.__defaults__, value.__kwdefaults__, cells)]
+    elif callable(wrapped := _wrapped(value)):
+        parts = [below(wrapped)]
+    digest = hashlib.sha256()
+    for part in (kind.encode(), *parts):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.digest()
 
 
 def _wrapped(value: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from snljax.sweep import files
 from snljax.sweep.files import StoreError
-from snljax.sweep.store import FORMAT, MANIFEST, Store, read_description
+from snljax.sweep.store import FORMAT, MANIFEST, Store, read_description, write_group
 
 
 def migrate(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -51,17 +51,10 @@ def migrate(path: str | os.PathLike[str]) -> tuple[int, int]:
             kept += 1
         for file in (path / "checkpoints").glob("*.npz"):
             file.unlink()
-        now = {name: value for name, value in manifest.items() if name != "sha256"} | {
-            "format": FORMAT,
-            "migrated": True,
-        }
-        sealed = files.sealed(now)
-        group = path / "data.zarr" / "zarr.json"
-        if group.exists():
-            about = json.loads(group.read_bytes())
-            about["attributes"]["snljax"] = json.loads(sealed)
-            files.replace(group, files.to_json(about), durable=True)
-        files.replace(path / MANIFEST, sealed, durable=True)
+        now = {name: value for name, value in manifest.items() if name != "sha256"}
+        now |= {"format": FORMAT, "migrated": True}
+        write_group(path / "data.zarr", now)
+        files.replace(path / MANIFEST, files.sealed(now), durable=True)
     return kept, lost
 
 
@@ -76,18 +69,28 @@ def _checked(store: Store, block: int) -> dict[str, Any] | None:
 
 
 def _seal_programs(store: Store) -> list[str]:
-    """The lists of programs, sealed from now on; the names of the static fields."""
-    names: list[str] = []
+    """The lists of programs, sealed from now on; the names of the static fields.
+
+    A damaged list is left out: the next sweep makes it anew from the markers.
+    """
+    names: list[str] | None = None
     for file in (store.path / "programs").glob("*.json"):
         try:
-            about = json.loads(file.read_bytes())
-            names = sorted(about["static"])
-        except (ValueError, KeyError, TypeError):
-            raise StoreError(f"store: {file} cannot be read; allowed: the file restored") from None
-        key = json.dumps(about["static"], sort_keys=True)
+            about = files.parsed(file.read_bytes())
+            static, accepted = dict(about["static"]), dict(about["accepted"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            file.unlink()
+            continue
+        names = sorted(static)
+        key = json.dumps(static, sort_keys=True)
         target = store.path / "programs" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
-        files.replace(target, files.sealed({"static": about["static"], "accepted": about["accepted"]}))
-    return names
+        files.replace(target, files.sealed({"static": static, "accepted": accepted}))
+    if names is None and store.done().any():
+        raise StoreError(
+            f"store: {store.path / 'programs'} is lost, and with it which fields are static; allowed: the folder "
+            "restored, or another store"
+        )
+    return names or []
 
 
 def _static_key(store: Store, block: int, names: list[str]) -> str:

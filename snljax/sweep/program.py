@@ -1,8 +1,8 @@
 """Compiled functions for one block: seeds × points of networks per device, of one fixed shape.
 
-A sweep has one `Programs`. It traces the experiment's functions for one network anew, so that code, closures and
-data are those of this moment, and takes that text as the name of what it compiles: what was compiled before under
-the same text is used again, whoever's functions it came from.
+A sweep has one `Programs`. It traces the experiment's functions for one network anew, once, so that code, closures
+and data are those of this moment. All that follows, blocks of any shape, is made from what was traced, never by calling
+the functions again; its text is the name under which compiled code is kept and used again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from snljax.experiment import Experiment, fields_of, traced_fields
 from snljax.sweep import memory as memories
-from snljax.sweep.host_code import host_code
+from snljax.sweep.host_code import host_code, snapshot
 from snljax.sweep.layout import Block
 from snljax.sweep.values import FIRST_BAD, STATUS
 
@@ -135,20 +135,31 @@ class _Data(NamedTuple):
     size: int
 
 
-class _System(NamedTuple):
-    """The functions of one network, traced at this moment for some static fields.
+class _Network(NamedTuple):
+    """The functions of one network, with the traced fields of its Config by name.
 
-    stages: draw, init, step, measure. text: the hash of what they lower to and of what they call on the host.
-    comparable: whether equal text is equal behaviour, batched too.
+    draw: (seed, data). init: (values, draw, data). step: (values, draw, state, t, data). measure: (values, draw,
+    state, data).
     """
 
-    stages: dict[str, Any]
+    draw: Callable[..., Any]
+    init: Callable[..., Any]
+    step: Callable[..., Any]
+    measure: Callable[..., Any]
+
+
+class _System(NamedTuple):
+    """The functions of one network as they were at one moment, for some static fields.
+
+    network: made from what was traced, with constants of its own. returns: what each function returns, as shapes.
+    text: the hash of what they lower to and of what they call on the host. comparable: whether equal text is equal
+    behaviour, batched too.
+    """
+
+    network: _Network
+    returns: dict[str, Any]
     text: str
     comparable: bool
-
-    def shapes(self, stage: str) -> Any:
-        """What a stage returns for one network."""
-        return self.stages[stage].out_info
 
 
 class Programs:
@@ -193,19 +204,24 @@ class Programs:
         if known is not None and known.arrays is not None:
             return known
         blind = dataclasses.replace(config, **{n: unreadable(n, "data") for n in traced_fields(config)})
-        loaded = _marked(jax.tree.map(np.asarray, self.experiment.data(blind)))
+        with _MOMENT(self._moment):
+            loaded = _marked(self.experiment.data(blind))
         if known is not None and known.mark != loaded.mark:
             raise ValueError(
                 f"data: of {self.experiment.name} changed while the sweep ran; allowed: the same again, each time"
             )
-        same = next((d for d in self._data.values() if d.mark == loaded.mark and d.arrays is not None), loaded)
+        for other in self._data.values():
+            if other.mark == loaded.mark and other.arrays is not None:
+                leaves = jax.tree.leaves(other.arrays)
+                loaded = loaded._replace(arrays=jax.tree.unflatten(jax.tree.structure(loaded.arrays), leaves))
+                break
         held = {d.mark: d.size for d in self._data.values() if d.arrays is not None}
-        for other, data in list(self._data.items()):
+        for name, data in list(self._data.items()):
             if sum(held.values()) + loaded.size > _DATA_BYTES and data.mark != loaded.mark:
-                self._data[other] = data._replace(arrays=None)
+                self._data[name] = data._replace(arrays=None)
                 held.pop(data.mark, None)
-        self._data[key] = same
-        return same
+        self._data[key] = loaded
+        return loaded
 
     def system(self, config: Any) -> _System:
         """The functions of one network, traced when first asked for."""
@@ -215,46 +231,39 @@ class Programs:
         return self._systems[key]
 
     def _trace_one(self, config: Any) -> _System:
-        e, statics = self.experiment, statics_of(config)
+        statics = statics_of(config)
         traced, info = traced_fields(statics), fields_of(type(statics))
-        blind = dataclasses.replace(statics, **{n: unreadable(n) for n in traced})
+        direct = _direct(self.experiment, statics)
         number = {n: jax.ShapeDtypeStruct((), _dtype(info[n].type)) for n in traced}
-        data = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), self.data(config))
-        whole = jax.ShapeDtypeStruct((), np.int32)
+        data, whole = _strong(self.data(config)), jax.ShapeDtypeStruct((), np.int32)
+        digest = hashlib.sha256(json.dumps([sorted(traced), self.precision, str(_dtype(float))]).encode())
+        comparable, returns, played = True, {}, {}
 
-        def trace(function: Callable[..., Any], *arguments: Any) -> Any:
-            # Arguments that are not used stay in the text: which one is used is what tells two programs apart.
-            return jax.jit(function, keep_unused=True).trace(*arguments)
-
-        def of(values: dict[str, Any]) -> Any:
-            return dataclasses.replace(statics, **values)
-
-        with self._tracing():
-            draw = trace(
-                lambda seed, d: e.draw(blind, jax.random.fold_in(jax.random.key(0), seed), *d),
-                jax.ShapeDtypeStruct((), np.uint32),
-                data,
-            )
-            init = trace(lambda v, r, d: e.init(of(v), r, *d), number, draw.out_info, data)
-            state = init.out_info
-            step = trace(lambda v, r, s, t, d: e.step(of(v), r, s, t, *d), number, draw.out_info, state, whole, data)
-            measure = trace(lambda v, r, s, d: e.measure(of(v), r, s, *d), number, draw.out_info, state, data)
-            stages = {"draw": draw, "init": init, "step": step, "measure": measure}
-            digest = hashlib.sha256(json.dumps([sorted(traced), self.precision, str(_dtype(float))]).encode())
-            comparable = True
-            for name, stage in stages.items():
+        def trace(name: str, *arguments: Any) -> Any:
+            nonlocal comparable
+            with self._tracing():
+                # Arguments that are not used stay in the text: which one is used is what tells two programs apart.
+                stage = jax.jit(getattr(direct, name), keep_unused=True).trace(*arguments)
+                kept = snapshot(stage.jaxpr)
                 digest.update(f"{name}: ".encode() + stage.lower().as_text().encode())
-                _update(digest, stage.jaxpr.consts)
-                outside, seen = host_code(stage.jaxpr)
-                digest.update(outside)
-                comparable &= seen
-        _check_state(e, init.out_info, step.out_info)
-        _check_metrics(e, measure.out_info)
-        return _System(stages, digest.hexdigest(), comparable)
+            _update(digest, kept.consts)
+            outside, seen = host_code(kept)
+            digest.update(outside)
+            comparable &= seen
+            returns[name] = stage.out_info
+            played[name] = _replayed(kept, jax.tree.structure(stage.out_info))
+            return _strong(stage.out_info)
+
+        draw = trace("draw", jax.ShapeDtypeStruct((), np.uint32), data)
+        state = trace("init", number, draw, data)
+        _check_state(self.experiment, state, trace("step", number, draw, state, whole, data))
+        trace("measure", number, draw, state, data)
+        _check_metrics(self.experiment, returns["measure"])
+        return _System(_Network(**played), returns, digest.hexdigest(), comparable)
 
     def metrics(self, config: Any) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
         """Metric -> dtype and shape of one network's value; entries that are None are left out."""
-        return metrics_of(self.system(config).shapes("measure"))
+        return metrics_of(self.system(config).returns["measure"])
 
     # --- programs -----------------------------------------------------------------------------------
 
@@ -273,12 +282,12 @@ class Programs:
             )
             with _LOCK:
                 traced = _TRACED.get(shared)
-                if traced is None:
-                    traced = _TRACED[shared] = self._trace_block(config, block)
+            made = self._trace_block(config, block, system.network) if traced is None else traced
+            with _LOCK:
+                self._traced[key] = _TRACED.setdefault(shared, made)
                 _TRACED.move_to_end(shared)
                 while len(_TRACED) > _KEPT:
                     _TRACED.popitem(last=False)
-            self._traced[key] = traced
         return self._traced[key]
 
     def memory(self, config: Any, block: Block, budget: int) -> int:
@@ -302,10 +311,9 @@ class Programs:
         needed = max(needed, compiled.memory + self._record_bytes(config, block, budget))
         if needed > budget:
             raise OverBudgetError(needed)
-        state, whole = system.shapes("init"), jax.ShapeDtypeStruct((), bool)
-        returns = {
-            "draw": system.shapes("draw"), "init": state, "advance": (state, whole), "measure": system.shapes("measure")
-        }  # fmt: skip
+        state, whole = system.returns["init"], jax.ShapeDtypeStruct((), bool)
+        returns = {"draw": system.returns["draw"], "init": state, "advance": (state, whole)}
+        returns |= {"measure": system.returns["measure"]}
         functions = {n: _with_trees(compiled.stages[n], jax.tree.structure(tree)) for n, tree in returns.items()}
 
         @functools.cache
@@ -327,7 +335,7 @@ class Programs:
         Of its text for one device, so that it is the same on any number of devices; of the names and dtypes of
         its metrics, of its data, and of what it calls on the host.
         """
-        traced, shapes = self.trace(config, block), self.system(config).shapes("measure")
+        traced, shapes = self.trace(config, block), self.system(config).returns["measure"]
         digest = hashlib.sha256(json.dumps(made_by(self.devices)).encode())
         digest.update(traced.text().encode())
         kept = {n: [str(dtype), list(inner)] for n, (dtype, inner) in metrics_of(shapes).items()}
@@ -339,17 +347,18 @@ class Programs:
     def old_fingerprint(self, config: Any, block: Block) -> str:
         """What the fingerprint of a program was in version 1 of stores, so that such a store goes on."""
         digest = hashlib.sha256(json.dumps(made_by(self.devices)).encode())
-        digest.update(self.trace(config, block).old_text())
+        direct = _direct(self.experiment, statics_of(config))
+        digest.update(self._trace_block(config, block, direct).old_text())
         if self.experiment.data is not None:
             digest.update(self._loaded(config).old_mark.encode())
         return digest.hexdigest()
 
     # --- tracing a block ----------------------------------------------------------------------------
 
-    def _arguments(self, config: Any, block: Block) -> tuple[dict[str, Any], Callable[..., Any]]:
+    def _arguments(self, config: Any, block: Block, network: _Network) -> tuple[dict[str, Any], Callable[..., Any]]:
         """Shapes of what a block's functions take, and how to trace one of them on the mesh."""
         statics, system = statics_of(config), self.system(config)
-        on_one = _block_functions(self.experiment, statics, self.swept, block)
+        on_one = _block_functions(network, list(traced_fields(statics)), self.swept, block)
         mesh = Mesh(np.array(self.devices), ("block",))
         info, traced = fields_of(type(statics)), list(traced_fields(statics))
         replicated, split = NamedSharding(mesh, PartitionSpec()), NamedSharding(mesh, PartitionSpec("block"))
@@ -376,8 +385,8 @@ class Programs:
         bounds = abstract(dict.fromkeys(("start", "stop"), jax.ShapeDtypeStruct((), np.int32)), replicated)
         along = abstract({n: s for n, s in number.items() if n in self.swept}, split, count, block.points)
         seeds = abstract({"seed": jax.ShapeDtypeStruct((), np.uint32)}, split, count, block.seeds)
-        drawn = {"swept": along, "draw": abstract(system.shapes("draw"), split, count, block.seeds)}
-        started = drawn | {"state": abstract(system.shapes("init"), split, count, block.seeds, block.points)}
+        drawn = {"swept": along, "draw": abstract(system.returns["draw"], split, count, block.seeds)}
+        started = drawn | {"state": abstract(system.returns["init"], split, count, block.seeds, block.points)}
         return {
             "draw": (data, seeds),
             "init": (fixed, drawn),
@@ -386,16 +395,16 @@ class Programs:
             "first_bad": (fixed | bounds, started),
         }, trace
 
-    def _trace_block(self, config: Any, block: Block) -> _Traced:
+    def _trace_block(self, config: Any, block: Block, network: _Network) -> _Traced:
         started = time.perf_counter()
-        arguments, trace = self._arguments(config, block)
+        arguments, trace = self._arguments(config, block, network)
         stages = {n: trace(n, *arguments[n]) for n in ("draw", "init", "advance", "measure")}
         held, memory = memories.of_stages(stages, arguments["draw"][0], len(self.devices))
         memory += memories.of_compiler(self.devices)
         return _Traced(stages, self.devices, held, memory, time.perf_counter() - started)
 
     def _first_bad(self, config: Any, block: Block) -> Any:
-        arguments, trace = self._arguments(config, block)
+        arguments, trace = self._arguments(config, block, self.system(config).network)
         return trace("first_bad", *arguments["first_bad"])
 
 
@@ -479,17 +488,24 @@ def _with_trees(compiled: Any, returns: Any) -> Callable[..., Any]:
     return call
 
 
-def _marked(arrays: Any) -> _Data:
-    """Loaded data with their hash: bytes, shapes, dtypes and how they are nested."""
-    leaves = jax.tree.leaves(arrays)
-    for leaf in leaves:
-        if leaf.dtype.kind not in "biuf":
-            raise ValueError(f"data: an array of {leaf.dtype}; allowed: numbers and truth values")
-    digest, old = hashlib.sha256(str(jax.tree.structure(arrays)).encode()), hashlib.sha256()
-    _update(digest, leaves)
-    for leaf in leaves:
-        old.update(leaf.tobytes())
-    return _Data(arrays, digest.hexdigest(), old.hexdigest(), sum(leaf.nbytes for leaf in leaves))
+def _marked(loaded: Any) -> _Data:
+    """A copy of loaded data, which nobody else can change, with its hash: places, shapes, dtypes and bytes."""
+    digest, old = hashlib.sha256(), hashlib.sha256()
+
+    def copied(path: Any, leaf: Any) -> np.ndarray:
+        is_key = jax.dtypes.issubdtype(getattr(leaf, "dtype", np.float32), jax.dtypes.prng_key)
+        array = None if is_key or isinstance(leaf, np.ma.MaskedArray) else np.array(leaf)
+        if array is None or array.dtype.kind not in "biuf":
+            told = type(leaf).__name__ if array is None else f"an array of {array.dtype}"
+            raise ValueError(f"data: {told}; allowed: arrays of numbers and truth values")
+        digest.update(jax.tree_util.keystr(path).encode())
+        _update(digest, [array])
+        old.update(array.tobytes())
+        return array
+
+    arrays = jax.tree_util.tree_map_with_path(copied, loaded)
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+    return _Data(arrays, digest.hexdigest(), old.hexdigest(), size)
 
 
 def _update(digest: Any, arrays: Any) -> None:
@@ -563,65 +579,84 @@ def _one_line(structure: Any) -> str:
 # --- a block's functions ----------------------------------------------------------------------------
 
 
-def _block_functions(experiment: Experiment, statics: Any, swept: frozenset[str], block: Block) -> dict[str, Callable]:
-    """vmap over points inside, over seeds outside; only swept leaves are batched."""
-    traced = list(traced_fields(statics))
-    axes = dataclasses.replace(statics, **{n: 0 if n in swept else None for n in traced})
-    blind = dataclasses.replace(statics, **{n: unreadable(n) for n in traced})
+def _direct(experiment: Experiment, statics: Any) -> _Network:
+    """The experiment's own functions."""
+    e, blind = experiment, dataclasses.replace(statics, **{n: unreadable(n) for n in traced_fields(statics)})
+
+    def of(values: dict[str, Any]) -> Any:
+        return dataclasses.replace(statics, **values)
+
+    return _Network(
+        lambda seed, data: e.draw(blind, jax.random.fold_in(jax.random.key(0), seed), *data),
+        lambda values, draw, data: e.init(of(values), draw, *data),
+        lambda values, draw, state, t, data: e.step(of(values), draw, state, t, *data),
+        lambda values, draw, state, data: e.measure(of(values), draw, state, *data),
+    )
+
+
+def _replayed(jaxpr: Any, returns: Any) -> Callable[..., Any]:
+    """A function that does what was traced, without the function that it was traced from."""
+    flat = jax.extend.core.jaxpr_as_fun(jaxpr)
+    return lambda *arguments: jax.tree.unflatten(returns, flat(*jax.tree.leaves(arguments)))
+
+
+def _strong(tree: Any) -> Any:
+    """Shapes as the arrays of a block have them, of no weak type."""
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), tree)
+
+
+def _block_functions(network: _Network, traced: list[str], swept: frozenset[str], block: Block) -> dict[str, Callable]:
+    """vmap over points inside, over seeds outside; only swept numbers are batched."""
+    axes = {n: 0 if n in swept else None for n in traced}
     point = jnp.arange(block.points)  # something to map over where nothing is swept
     seed = jnp.arange(block.seeds)  # and where nothing is drawn
 
-    def config_of(fixed: dict, blocks: dict) -> Any:
-        values = {n: (blocks["swept"] if n in swept else fixed["numbers"])[n] for n in traced}
-        return dataclasses.replace(statics, **values)
+    def values_of(fixed: dict, blocks: dict) -> dict[str, Any]:
+        return {n: (blocks["swept"] if n in swept else fixed["numbers"])[n] for n in traced}
 
-    def over_all(one: Callable, config: Any, draw: Any, *state: Any) -> Any:
+    def over_all(one: Callable, values: Any, draw: Any, *state: Any) -> Any:
         """``one`` for each seed and point; something is always mapped over, whatever a system draws or keeps."""
         if jax.tree.leaves(state):
             over_points = jax.vmap(one, (axes, None, 0))
-            return jax.vmap(over_points, (None, 0, 0))(config, draw, *state)
-        over_points = jax.vmap(lambda config, draw, _: one(config, draw, *state), (axes, None, 0))
+            return jax.vmap(over_points, (None, 0, 0))(values, draw, *state)
+        over_points = jax.vmap(lambda values, draw, _: one(values, draw, *state), (axes, None, 0))
         if jax.tree.leaves(draw):
-            return jax.vmap(over_points, (None, 0, None))(config, draw, point)
-        return jax.vmap(lambda config, _, p: over_points(config, draw, p), (None, 0, None))(config, seed, point)
+            return jax.vmap(over_points, (None, 0, None))(values, draw, point)
+        return jax.vmap(lambda values, _, p: over_points(values, draw, p), (None, 0, None))(values, seed, point)
 
     def draw(fixed: dict, blocks: dict) -> Any:
-        root = jax.random.key(0)
-        return jax.vmap(lambda seed: experiment.draw(blind, jax.random.fold_in(root, seed), *fixed["data"]))(
-            blocks["seed"]
-        )
+        return jax.vmap(lambda seed: network.draw(seed, fixed["data"]))(blocks["seed"])
 
     def init(fixed: dict, blocks: dict) -> Any:
-        def one(config: Any, draw: Any) -> Any:
-            return experiment.init(config, draw, *fixed["data"])
+        return over_all(
+            lambda values, draw: network.init(values, draw, fixed["data"]), values_of(fixed, blocks), blocks["draw"]
+        )
 
-        return over_all(one, config_of(fixed, blocks), blocks["draw"])
+    def step(values: Any, fixed: dict, blocks: dict, state: Any, t: jax.Array) -> Any:
+        def one(values: Any, draw: Any, state: Any) -> Any:
+            return network.step(values, draw, state, t, fixed["data"])
 
-    def step(config: Any, fixed: dict, blocks: dict, state: Any, t: jax.Array) -> Any:
-        def one(config: Any, draw: Any, state: Any) -> Any:
-            return experiment.step(config, draw, state, t, *fixed["data"])
-
-        return over_all(one, config, blocks["draw"], state)
+        return over_all(one, values, blocks["draw"], state)
 
     def advance(fixed: dict, blocks: dict) -> Any:
-        config = config_of(fixed, blocks)
+        values = values_of(fixed, blocks)
         state = lax.fori_loop(
-            fixed["start"], fixed["stop"], lambda t, s: step(config, fixed, blocks, s, t), blocks["state"]
+            fixed["start"], fixed["stop"], lambda t, s: step(values, fixed, blocks, s, t), blocks["state"]
         )
         return state, _finite(state, block)
 
     def measure(fixed: dict, blocks: dict) -> Any:
-        def one(config: Any, draw: Any, state: Any) -> Any:
-            return experiment.measure(config, draw, state, *fixed["data"])
+        def one(values: Any, draw: Any, state: Any) -> Any:
+            return network.measure(values, draw, state, fixed["data"])
 
-        return over_all(one, config_of(fixed, blocks), blocks["draw"], blocks["state"])
+        return over_all(one, values_of(fixed, blocks), blocks["draw"], blocks["state"])
 
     def first_bad(fixed: dict, blocks: dict) -> Any:
-        config = config_of(fixed, blocks)
+        values = values_of(fixed, blocks)
 
         def one(t, carry):
             state, first = carry
-            state = step(config, fixed, blocks, state, t)
+            state = step(values, fixed, blocks, state, t)
             return state, jnp.where((first < 0) & ~_finite(state, block), t + 1, first)
 
         first = jnp.where(_finite(blocks["state"], block), -1, fixed["start"])

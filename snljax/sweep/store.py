@@ -23,6 +23,7 @@ import json
 import operator
 import os
 import pathlib
+import shutil
 import socket
 import time
 import warnings
@@ -35,7 +36,7 @@ from snljax.experiment import fields_of
 from snljax.sweep import chunks, files
 from snljax.sweep.files import StoreError
 from snljax.sweep.layout import Block, Layout
-from snljax.sweep.values import FIRST_BAD, widened
+from snljax.sweep.values import FIRST_BAD
 from snljax.sweep.writers import Writers
 
 if TYPE_CHECKING:  # looking at a store needs neither JAX nor the experiments
@@ -74,6 +75,8 @@ class Store:
         }
         self.layout = Layout(self.block, tuple(a["static"] for a in manifest["axes"]))
         self.first: list[int] = []
+        self._digests: list[str] = []  # of the grids
+        self._accepted: dict[str, set[str]] = {}  # static fields -> programs, as last read
         self.writers = Writers(path / "writers")
         self.refresh()
         self._refuse_if_grids_are_lost()
@@ -176,12 +179,12 @@ class Store:
         """Something that only a grid after the last known one can have made; no stray file."""
         beyond = [self.path / "grids" / f"{n}.json" for n in _numbers(self.path / "grids") if n >= len(self.grids)]
         groups = self.path / "data.zarr"
-        beyond += [groups / str(n) / "zarr.json" for n in _numbers(groups) if n >= len(self.grids)]
+        beyond += [groups / str(n) / "zarr.json" for n in _numbers(groups, "") if n >= len(self.grids)]
         done = self.path / "done"
         beyond += [done / f"{n}.json" for n in _numbers(done) if n >= self.layout.blocks]
         for file in beyond:
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                content = json.loads(file.read_bytes())
+                content = files.parsed(file.read_bytes())
                 files.unsealed(json.dumps(content["attributes"]["snljax"] if file.name == "zarr.json" else content))
                 return str(file.relative_to(self.path))
         return ""
@@ -204,6 +207,7 @@ class Store:
             self.values[name] = self.values[name] + list(fresh.values())
             positions.append(np.array(list(dict.fromkeys(known[_exact(row)] for row in wanted))))
         self.first.append(self.layout.blocks)
+        self._digests.append(files.digest(grid))
         self.layout = self.layout.grown(positions)
         self.grids.append(grid)
 
@@ -258,7 +262,15 @@ class Store:
                 )
 
     def grow(self, grid: Grid, metrics: Mapping[str, tuple[Any, tuple[int, ...]]]) -> None:
-        """Add the cells of a grid that are not here yet; several processes may do so at once."""
+        """Add the cells of a grid that are not here yet; several processes may do so at once.
+
+        A metric has one dtype in a store, or several floating ones: of others NaN and what stands for it would mix.
+        """
+        known = self.metrics()
+        metrics = {
+            n: (known[n][0] if n in known and {known[n][0].kind, np.dtype(dtype).kind} != {"f"} else dtype, inner)
+            for n, (dtype, inner) in metrics.items()
+        }
         entry = {
             "axes": {
                 a["name"]: {f: list(_axis(grid, a["name"]).fields[f]) for f in a["fields"]}
@@ -273,9 +285,9 @@ class Store:
             while self.missing(grid):
                 files.write_once(self.path / "grids" / f"{len(self.grids)}.json", files.sealed(entry))
                 self.refresh()
-            _group(self.path / "data.zarr", self.manifest)
+            write_group(self.path / "data.zarr", self.manifest)
             for number, about in enumerate(self.grids):
-                _group(self.path / "data.zarr" / str(number), about)
+                write_group(self.path / "data.zarr" / str(number), about)
                 self._make_arrays(number)
 
     def _restore(self) -> None:
@@ -368,10 +380,10 @@ class Store:
 
     def meaning(self, block: int) -> dict[str, str]:
         """The hashes by which a marker says which grid, and which networks, its block is of."""
-        return {"grid": files.digest(self.grids[self._grid_of(block)]), "means": files.digest(self.settings_of(block))}
+        return {"grid": self._digests[self._grid_of(block)], "means": files.digest(self.settings_of(block))}
 
     def marker(self, block: int) -> dict[str, Any] | None:
-        """A block's marker; None if there is none, or it is not what was written, or of a block that means another.
+        """A block's marker; None if there is none, or it is not what was written, or of another block or program.
 
         Raises:
             StoreError: the machine cannot read now (too many open files, say), which proves nothing.
@@ -381,7 +393,31 @@ class Store:
                 marker = files.unsealed((self.path / "done" / f"{block}.json").read_bytes())
             except (*files.GONE, ValueError):
                 return None
-        return marker if self.meaning(block).items() <= marker.items() else None
+        if not self.meaning(block).items() <= marker.items():
+            return None
+        return marker if self._is_accepted(marker["static"], marker["program"]) else None
+
+    def _is_accepted(self, key: str, sha: str) -> bool:
+        """Whether a program may have trained here; of a list that is lost or damaged markers are what is known."""
+        if sha not in self._accepted.get(key, ()):
+            known = self._listed(key)  # anew: another process may have added to it
+            if known is None:
+                return True
+            self._accepted[key] = set(known)
+        return sha in self._accepted[key]
+
+    def _program_file(self, key: str) -> pathlib.Path:
+        return self.path / "programs" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+
+    def _listed(self, key: str) -> dict[str, dict[str, str]] | None:
+        """The programs that are accepted for some static fields -> what made each; None if there is no good list."""
+        with self._reading():
+            try:
+                about = files.unsealed(self._program_file(key).read_bytes())
+            except (*files.GONE, ValueError):
+                return None
+        good = about.get("static") == json.loads(key) and isinstance(about.get("accepted"), dict)
+        return about["accepted"] if good else None
 
     def put(
         self,
@@ -405,8 +441,13 @@ class Store:
         """
         grid = self._grid_of(block)
         hashes = {}
+        bad = arrays[FIRST_BAD][..., None]
+        dead = (bad >= 0) & (bad <= np.array(self.manifest["records"]))
         with files.clear_errors(self.path):
             for name, values in arrays.items():
+                if self._expected(grid, name)["dtype"].kind == "f" and values.dtype.kind != "f":
+                    values = values.astype(np.float64)  # a count in a store of version 0.1
+                    values[dead] = np.nan
                 chunk = self._chunk(grid, name, block)
                 chunk.parent.mkdir(parents=True, exist_ok=True)
                 hashes[name] = self._write(chunk, name, values, release, **self._expected(grid, name))
@@ -490,7 +531,8 @@ class Store:
     def discard(self, block: int) -> None:
         """Take a block's marker away, so that it is trained again."""
         with files.clear_errors(self.path):
-            (self.path / "done" / f"{block}.json").unlink(missing_ok=True)
+            marker = self.path / "done" / f"{block}.json"
+            shutil.rmtree(marker) if marker.is_dir() else marker.unlink(missing_ok=True)
 
     def there(self, cells: np.ndarray, done: np.ndarray) -> np.ndarray:
         """Which cells, numbered by `Layout.locate`, lie in a block that is done."""
@@ -535,7 +577,7 @@ class Store:
             there[at], values = self._values(name, block)
             if values is not None:
                 inside: Any = (at, *(slice(0, n) for n in values.shape[1:]))
-                out[inside] = widened(values[flat[at] - block * slots], dtype)
+                out[inside] = values[flat[at] - block * slots]
         return out.reshape((*cells.shape, *inner)), there.reshape(cells.shape)
 
     def _values(self, name: str, block: int) -> tuple[bool, np.ndarray | None]:
@@ -598,7 +640,7 @@ class Store:
             folder = self.path / "data.zarr" / str(grid) / name
             expected = self._expected(grid, name)
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                about = json.loads((folder / "zarr.json").read_bytes())
+                about = files.parsed((folder / "zarr.json").read_bytes())
                 there = about["shape"], about["chunk_grid"]["configuration"]["chunk_shape"], about["data_type"]
                 if there == (list(expected["shape"]), list(expected["chunks"]), str(expected["dtype"])):
                     continue
@@ -639,19 +681,20 @@ class Store:
         Raises:
             StoreError: another program; says whether the versions or the code changed.
         """
+        by_markers: dict[str, set[str]] | None = None
         for key, sha in programs.items():
-            file = self.path / "programs" / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
+            file = self._program_file(key)
             with files.clear_errors(self.path):
-                try:
-                    known = files.unsealed(file.read_bytes())["accepted"]
-                except (*files.GONE, ValueError, KeyError):
-                    known = {found: {} for found in self._programs_of(key)} or {sha: here}
+                known = self._listed(key)
+                if known is None:
+                    by_markers = self._programs_by_markers() if by_markers is None else by_markers
                     file.parent.mkdir(exist_ok=True)
-                    about = files.sealed({"static": json.loads(key), "accepted": known})
-                    if file.exists():
-                        files.replace(file, about)
-                    files.write_once(file, about)
-                    known = files.unsealed(file.read_bytes())["accepted"]
+                    if key in by_markers or file.exists():
+                        known = {found: {} for found in by_markers.get(key, {sha})}
+                        files.replace(file, files.sealed({"static": json.loads(key), "accepted": known}))
+                    else:
+                        files.write_once(file, files.sealed({"static": json.loads(key), "accepted": {sha: here}}))
+                        known = self._listed(key) or {sha: here}
                 if sha in known:
                     continue
                 if not accept and old.get(key) not in known:
@@ -671,10 +714,13 @@ class Store:
             "the program of the store, another store, or accept_program (--accept-program), which mixes both"
         )
 
-    def _programs_of(self, key: str) -> list[str]:
-        """The hashes of the programs that trained blocks under these static fields, as their markers say."""
-        markers = (self.marker(int(block)) for block in np.flatnonzero(self.done()))
-        return sorted({m["program"] for m in markers if m is not None and m["static"] == key})
+    def _programs_by_markers(self) -> dict[str, set[str]]:
+        """The hashes of the programs that trained finished blocks, by their static fields."""
+        found: dict[str, set[str]] = {}
+        for block in np.flatnonzero(self.done()).tolist():
+            if (marker := self.marker(block)) is not None:
+                found.setdefault(marker["static"], set()).add(marker["program"])
+        return found
 
     # --- checkpoints --------------------------------------------------------------------------------
 
@@ -719,7 +765,7 @@ def read_description(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
         return files.unsealed(file.read_bytes())
     except (OSError, ValueError) as error:
         try:
-            copy = files.unsealed(json.dumps(json.loads((group / "zarr.json").read_bytes())["attributes"]["snljax"]))
+            copy = files.unsealed(json.dumps(files.parsed((group / "zarr.json").read_bytes())["attributes"]["snljax"]))
         except (OSError, ValueError, KeyError, TypeError):
             reason = error.strerror if isinstance(error, OSError) else "it is not what was written"
             raise StoreError(
@@ -729,25 +775,27 @@ def read_description(file: pathlib.Path, group: pathlib.Path) -> dict[str, Any]:
         return copy
 
 
-def _group(folder: pathlib.Path, attributes: dict[str, Any]) -> None:
-    """A zarr group that carries a copy of a JSON file."""
-    if not (folder / "zarr.json").exists():
-        import zarr
-
-        with contextlib.suppress(zarr.errors.ContainsGroupError):
-            zarr.create_group(folder, zarr_format=3, attributes={"snljax": attributes})
+def write_group(folder: pathlib.Path, about: dict[str, Any]) -> None:
+    """A zarr group that carries a copy of a description; written anew where it carries anything else."""
+    file, copy = folder / "zarr.json", files.sealed(about)
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"snljax": json.loads(copy)}}
+    with contextlib.suppress(*files.GONE, ValueError):
+        if files.parsed(file.read_bytes()) == group:
+            return
+    folder.mkdir(parents=True, exist_ok=True)
+    files.replace(file, files.to_json(group), durable=True)
 
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _numbers(folder: pathlib.Path) -> Iterator[int]:
-    """The numbers that files N.json, or folders N, of a folder have."""
+def _numbers(folder: pathlib.Path, suffix: str = ".json") -> Iterator[int]:
+    """The numbers N of a folder's entries that are called N and the suffix, as this module writes them."""
     with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            number, _, suffix = entry.name.partition(".")
-            if number.isdecimal() and number.isascii() and suffix in ("", "json"):
+            number = entry.name.removesuffix(suffix)
+            if number.isdecimal() and len(number) < 16 and entry.name == f"{int(number)}{suffix}":
                 yield int(number)
 
 

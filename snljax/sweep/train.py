@@ -465,6 +465,11 @@ def _joined(grid: Grid, by_program: Iterable[Metrics]) -> Metrics:
                     f"{name}: of {grid.experiment.name} has {len(had)} dimensions and {len(inner)}, over the values of "
                     "a static field; allowed: as many for all"
                 )
+            if dtype != had_dtype and {dtype.kind, had_dtype.kind} != {"f"}:
+                raise ValueError(
+                    f"{name}: of {grid.experiment.name} is {had_dtype} and {dtype}, over the values of a static field; "
+                    "allowed: one dtype, or floating ones"
+                )
             metrics[name] = (np.result_type(dtype, had_dtype), tuple(map(max, zip(inner, had, strict=True))))
     check_names(grid, {n: inner for n, (_, inner) in metrics.items()})
     return metrics

@@ -33,19 +33,3 @@ def missing(dtype: Any) -> Any:
         return False
     limits = np.iinfo(dtype)
     return int(limits.min if kind == "i" else limits.max)
-
-
-def widened(values: np.ndarray, dtype: Any) -> np.ndarray:
-    """Values as another dtype; what is missing in the one is missing in the other.
-
-    Example:
-        >>> widened(np.array([3, missing("int32")], "int32"), "float64")
-        array([ 3., nan])
-    """
-    dtype = np.dtype(dtype)
-    if values.dtype == dtype:
-        return values
-    wide = values.astype(dtype)
-    if values.dtype.kind in "iu":
-        wide[values == missing(values.dtype)] = missing(dtype)
-    return wide

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pathlib
 import socket
@@ -72,7 +71,7 @@ class Writers:
         found = []
         for file in sorted(self.folder.glob("*.json")):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                about = json.loads(file.read_bytes())
+                about = files.parsed(file.read_bytes())
                 about = {name: kind(about[name]) for name, kind in _FIELDS.items()}
                 found.append(about | {"name": file.stem, "live": not about["ended"] and _alive(about)})
         return found
@@ -116,6 +115,6 @@ def _alive(writer: dict[str, Any]) -> bool:
         os.kill(writer["pid"], 0)
     except ProcessLookupError:
         return False
-    except OSError:
+    except (OSError, OverflowError):
         pass  # another user's
     return True
