@@ -17,6 +17,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 import warnings
 import zipfile
 from typing import Any, NamedTuple
@@ -500,6 +501,45 @@ def test_workers_read_data_anew_for_each_sweep(tmp_path):
             for store in (None, tmp_path / str(value)):
                 ds = sweep(grid, store, executor=pool, devices=None)
                 assert ds["mean"].values.tolist() == [5.0 * value] * 4
+
+
+MODULE = """
+from conftest import POWERS
+SCALE = {scale}
+def helper(x):
+    return {factor} * x
+def step(config, draw, x, t):
+    return SCALE * helper(config.rate * x)
+OWN = POWERS._replace(step=step)
+"""
+
+
+@pytest.mark.parametrize("change", [{"scale": 2.0}, {"factor": 3.0}])
+def test_workers_with_an_older_module_are_refused(monkeypatch, tmp_path, one_line, change):
+    """A pool that imported a module before it was edited, and reloaded here: functions travel by name."""
+    kinds = []
+    for settings in ({}, change):
+        module = types.ModuleType("edited_module")
+        exec(MODULE.format(**({"scale": 1.0, "factor": 1.0} | settings)), module.__dict__)
+        kinds.append(module)
+
+    class Elsewhere(Travelling):
+        """Has the module as it was."""
+
+        def submit(self, function, /, *arguments, **options):
+            sys.modules["edited_module"] = kinds[0]
+            try:
+                return super().submit(function, *arguments, **options)
+            finally:
+                sys.modules["edited_module"] = here
+
+    for here in reversed(kinds):
+        monkeypatch.setitem(sys.modules, "edited_module", here)
+        grid = Grid(here.OWN, rate=RATES)
+        if here is kinds[0]:
+            assert_same_bits(sweep(grid, executor=Elsewhere(), devices=None), sweep(grid))
+        else:
+            one_line(lambda grid=grid: sweep(grid, executor=Elsewhere(), devices=None), "other code for powers")
 
 
 def test_data_are_copied_when_they_are_read():

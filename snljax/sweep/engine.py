@@ -165,7 +165,9 @@ def sweep(
         def prepared_for(shape: Block | None) -> Prepared:
             stored, old = store is not None, opened is not None and opened.manifest.get("migrated", False)
             if workers is not None:
-                return executors.remote_prepare(workers, grid, memory, precision, records, shape, stored, old)
+                return executors.remote_prepare(
+                    workers, grid, memory, precision, records, shape, stored, old, accept_program
+                )
             assert traced is not None
             return prepare(grid, traced, budget, precision, records, shape, stored, stored, old, announce)
 
@@ -278,6 +280,7 @@ class _Run:
             if len(todo) and workers is not None:
                 task = executors.Task(
                     uuid.uuid4().hex,
+                    executors.code_here(self.job.grid),
                     self.job,
                     self.about.prepared.fingerprints,
                     None if store is None else os.fspath(store.path),

@@ -20,6 +20,7 @@ import numpy as np
 
 from snljax.sweep import devices as local_devices
 from snljax.sweep.grid import Grid
+from snljax.sweep.host_code import code_of
 from snljax.sweep.layout import Block
 from snljax.sweep.store import Store
 from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare, programs_of
@@ -45,11 +46,12 @@ class Numerics(NamedTuple):
 class Task(NamedTuple):
     """What a worker needs beside the numbers of its blocks.
 
-    sweep: a name for this call of sweep, so that a worker takes code and data anew for each. fingerprints: of the
-    programs that it is to train.
+    sweep: a name for this call of sweep, so that a worker takes code and data anew for each. code: of the experiment,
+    as the calling process has it. fingerprints: of the programs that it is to train.
     """
 
     sweep: str
+    code: str
     job: Job
     fingerprints: dict[str, str]
     store: str | None
@@ -104,6 +106,21 @@ def numerics() -> Numerics:
     """Those of this thread, asked without starting JAX."""
     config: Any = jax.config
     return Numerics(jax.dtypes.canonicalize_dtype(float) == "float64", config.jax_default_prng_impl)
+
+
+def code_here(grid: Grid) -> str:
+    """The hash of an experiment's functions as this process has them."""
+    e = grid.experiment
+    return code_of((e.draw, e.init, e.step, e.measure, e.data))
+
+
+def _check_code(grid: Grid, expected: str | None) -> None:
+    if expected is not None and code_here(grid) != expected:
+        raise ValueError(
+            f"executor: a worker has other code for {grid.experiment.name} than the process that sweeps (a module that "
+            "was changed since the worker imported it, or another version of Python); allowed: workers started anew, "
+            "or accept_program"
+        )
 
 
 def pack(content: Any) -> bytes:
@@ -178,9 +195,13 @@ def remote_prepare(
     block: Block | None,
     stored: bool,
     old_fingerprints: bool,
+    accept_program: bool,
 ) -> Prepared:
     """`prepare` on a worker: the program and its pace are those of the workers, not of this process."""
-    payload = pack((grid, memory, workers.sharing, precision, records, block, stored, old_fingerprints, numerics()))
+    code = None if accept_program else code_here(grid)
+    payload = pack(
+        (grid, memory, workers.sharing, precision, records, block, stored, old_fingerprints, code, numerics())
+    )
     for _ in range(_DEATHS):
         try:
             return workers.submit(_prepare, payload).result()
@@ -195,7 +216,10 @@ def remote_prepare(
 
 def _prepare(payload: bytes) -> Prepared:
     _end_with_parent()
-    grid, memory, sharing, precision, records, block, stored, old_fingerprints, wanted = cloudpickle.loads(payload)
+    grid, memory, sharing, precision, records, block, stored, old_fingerprints, code, wanted = cloudpickle.loads(
+        payload
+    )
+    _check_code(grid, code)
     with wanted.in_force():
         devices = local_devices.resolve(1, useful=1)
         budget = _budget(memory, sharing, devices)
@@ -337,6 +361,7 @@ def _trainer(payload: bytes) -> tuple[Task, Trainer]:
         return _kept.trainer
     _kept.trainer = None
     task: Task = cloudpickle.loads(payload)
+    _check_code(task.job.grid, None if task.accept_program else task.code)
     with task.numerics.in_force():
         devices = local_devices.resolve(1, useful=1)
         store = None if task.store is None else Store.open(task.store)

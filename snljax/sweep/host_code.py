@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ import numpy as np
 # A rule for batching of its own is not in the text of one network; equal text may then be another program.
 _BATCHES_ITSELF = ("custom_vmap_call", "callback")
 _DEEPEST = 20
+_LIBRARIES = ("builtins", "jax", "jaxlib", "numpy", "scipy", "flax", "optax", "chex", "equinox")
 
 
 def snapshot(jaxpr: Any) -> Any:
@@ -135,6 +136,52 @@ def _described(value: Any, depth: int = 0) -> bytes:
     for part in (kind.encode(), *parts):
         digest.update(len(part).to_bytes(8, "little") + part)
     return digest.digest()
+
+
+def code_of(functions: Iterable[Any]) -> str:
+    """The hash of Python functions as two processes can compare them without tracing.
+
+    Of their bytecode, defaults and closures, and of the functions, numbers, text and arrays among the globals that
+    they name, in modules that they name too; libraries are taken to be alike. Containers and objects, which may change
+    as they are used, are left out.
+
+    Args:
+        functions: of an experiment; None is none.
+    """
+    digest, queue, seen = hashlib.sha256(), list(functions), set[int]()
+    while queue:
+        function = _unwrapped(queue.pop(0))
+        if not isinstance(function, types.FunctionType) or _is_library(function.__module__) or id(function) in seen:
+            continue
+        seen.add(id(function))
+        digest.update(_described(function))
+        names = _names(function.__code__)
+        found = {n: function.__globals__.get(n) for n in names}
+        for module in [m for m in found.values() if isinstance(m, types.ModuleType) and not _is_library(m.__name__)]:
+            found |= {f"{module.__name__}.{n}": _held(module, n) for n in names}
+        for name, value in sorted(found.items()):
+            if isinstance(_unwrapped(value), types.FunctionType):
+                queue.append(value)
+            elif isinstance(value, (bool, int, float, complex, str, bytes, np.ndarray, np.generic)):
+                digest.update(name.encode() + _described(value))
+    return digest.hexdigest()
+
+
+def _unwrapped(value: Any) -> Any:
+    for _ in range(_DEEPEST):
+        if isinstance(value, types.FunctionType) or not callable(inner := _wrapped(value)):
+            return value
+        value = inner
+    return value
+
+
+def _names(code: types.CodeType) -> set[str]:
+    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
+    return set(code.co_names).union(*map(_names, inner))
+
+
+def _is_library(module: str | None) -> bool:
+    return (module or "").partition(".")[0] in _LIBRARIES
 
 
 def _wrapped(value: Any) -> Any:
