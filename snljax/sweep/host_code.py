@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import hashlib
 import types
@@ -155,10 +156,10 @@ def code_of(functions: Iterable[Any]) -> str:
             continue
         seen.add(id(function))
         digest.update(_described(function))
-        names = _names(function.__code__)
-        found = {n: function.__globals__.get(n) for n in names}
+        found = {n: function.__globals__.get(n) for n in _named(function.__code__, "LOAD_GLOBAL")}
+        attributes = _named(function.__code__, "LOAD_ATTR", "LOAD_METHOD")
         for module in [m for m in found.values() if isinstance(m, types.ModuleType) and not _is_library(m.__name__)]:
-            found |= {f"{module.__name__}.{n}": _held(module, n) for n in names}
+            found |= {f"{module.__name__}.{n}": _held(module, n) for n in attributes}
         for name, value in sorted(found.items()):
             if isinstance(_unwrapped(value), types.FunctionType):
                 queue.append(value)
@@ -175,9 +176,10 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
-def _names(code: types.CodeType) -> set[str]:
-    inner = [c for c in code.co_consts if isinstance(c, types.CodeType)]
-    return set(code.co_names).union(*map(_names, inner))
+def _named(code: types.CodeType, *operations: str) -> set[str]:
+    """The names that some operations of a function's bytecode have, with those of the functions inside it."""
+    mine = {i.argval for i in dis.get_instructions(code) if i.opname in operations}
+    return mine.union(*(_named(c, *operations) for c in code.co_consts if isinstance(c, types.CodeType)))
 
 
 def _is_library(module: str | None) -> bool:
