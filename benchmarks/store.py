@@ -28,11 +28,12 @@ import numpy as np
 import snljax as snl
 from snljax import figures
 from snljax.sweep import devices as local_devices
-from snljax.sweep import engine
+from snljax.sweep import engine, files
 from snljax.sweep import program as programs
 from snljax.sweep.layout import Block
 from snljax.sweep.status import status
 from snljax.sweep.store import Store
+from snljax.sweep.train import programs_of
 from snljax.sweep.values import FIRST_BAD
 from snljax.sweep.writers import Writers
 
@@ -191,7 +192,7 @@ def overhead(device: Any, folder: pathlib.Path, pairs: int, quick: bool) -> dict
 
 
 def fill(path: pathlib.Path, block: Block, side: int) -> tuple[Store, float]:
-    """A finished store without training: one block is put, and its files are copied to all others.
+    """A finished store without training: some blocks are put, and the files of one copied, each with its own marker.
 
     Returns:
         The Store, and the seconds that `Store.put` takes, a median.
@@ -207,16 +208,20 @@ def fill(path: pathlib.Path, block: Block, side: int) -> tuple[Store, float]:
         "value": np.random.default_rng(0).random(block, np.float32),
         FIRST_BAD: np.full(block, -1, np.int32),
     }
+    traced = programs_of(grid, (jax.devices()[0],), "highest", (grid.config.steps,))
+    program = programs.static_key(grid.config), traced.fingerprint(grid.config, block)
     took = []
     for number in range(min(30, store.layout.blocks)):
         started = time.perf_counter()
-        store.put(number, arrays, ("{}", "synthetic"), 0.0)
+        store.put(number, arrays, program, 0.0)
         took.append(time.perf_counter() - started)
-    sources = [path / "done" / "0.json", *(path / "data.zarr" / "0" / name / "c" / "0" for name in arrays)]
-    contents = [source.read_bytes() for source in sources]
+    sources = [path / "data.zarr" / "0" / name / "c" / "0" for name in arrays]
+    contents, marker = [source.read_bytes() for source in sources], store.marker(0)
+    assert marker is not None
     for number in range(len(took), store.layout.blocks):
         for source, content in zip(sources, contents, strict=True):
-            source.with_name(f"{number}{source.suffix}").write_bytes(content)
+            source.with_name(str(number)).write_bytes(content)
+        (path / "done" / f"{number}.json").write_bytes(files.sealed(marker | store.meaning(number)))
     return store, float(np.median(took[1:] or took))
 
 
