@@ -1215,13 +1215,15 @@ def test_an_old_store_goes_on_after_one_command(old, monkeypatch, one_line, cras
     assert finished.items() <= {f.name: f.stat().st_mtime_ns for f in (old / "done").iterdir()}.items()
 
 
-def test_a_damaged_block_of_an_old_store_is_trained_again(old):
-    from snljax.sweep.migrate import migrate
+def test_a_damaged_block_of_an_old_store_is_trained_again(old, capsys):
+    from snljax import cli
 
     rng = random.Random(0)
     chunk = rng.choice(sorted((old / "data.zarr" / "0" / "mean" / "c").iterdir()))
     chunk.write_bytes(chunk.read_bytes()[:-1] + b"x")
-    assert migrate(old) == (3, 1)
+    cli.main(["migrate", str(old)])
+    assert "3 finished blocks kept, 1 damaged" in capsys.readouterr().out
+    assert (snl.open_store(old).status != PENDING).sum() == 12
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[" * 100_000, b'{"zarr_format": 3, "node_type": "group"}'])

@@ -571,6 +571,8 @@ def test_run_status_and_plot_of_a_store(tmp_path, capsys):
     cli.main([*run, "--out", str(tmp_path / "a.nc")])
     cli.main(["status", str(tmp_path / "a"), "--watch", "--verify", "--png", str(tmp_path / "a.png")])
     assert "8 of 8 done (100.0 %)" in capsys.readouterr().out
+    cli.main(["status", str(tmp_path / "a"), "--verify", "--recompute", "3"])
+    assert "trained  3 cells again" in capsys.readouterr().out
     cli.main(["plot", str(tmp_path / "a"), "--metric", "train_loss", "--out", str(tmp_path / "b.png")])
     for picture in ("a.png", "b.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")

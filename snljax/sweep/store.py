@@ -441,8 +441,8 @@ class Store:
         """
         grid = self._grid_of(block)
         hashes = {}
-        bad = arrays[FIRST_BAD][..., None]
-        dead = (bad >= 0) & (bad <= np.array(self.manifest["records"]))
+        bad = arrays[FIRST_BAD]
+        dead = (bad[..., None] >= 0) & (bad[..., None] <= np.array(self.manifest["records"]))
         with files.clear_errors(self.path):
             for name, values in arrays.items():
                 if self._expected(grid, name)["dtype"].kind == "f" and values.dtype.kind != "f":
@@ -451,7 +451,6 @@ class Store:
                 chunk = self._chunk(grid, name, block)
                 chunk.parent.mkdir(parents=True, exist_ok=True)
                 hashes[name] = self._write(chunk, name, values, release, **self._expected(grid, name))
-            bad = arrays[FIRST_BAD]
             marker = {
                 "arrays": hashes,
                 **self.meaning(block),
@@ -533,10 +532,6 @@ class Store:
         with files.clear_errors(self.path):
             marker = self.path / "done" / f"{block}.json"
             shutil.rmtree(marker) if marker.is_dir() else marker.unlink(missing_ok=True)
-
-    def there(self, cells: np.ndarray, done: np.ndarray) -> np.ndarray:
-        """Which cells, numbered by `Layout.locate`, lie in a block that is done."""
-        return (cells >= 0) & done[np.maximum(cells, 0) // self.layout.slots]
 
     def tidy(self) -> None:
         """Remove what killed processes left behind: checkpoints of finished blocks, files that were never renamed."""
