@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import difflib
-import fcntl
 import gc
 import hashlib
 import json
@@ -388,14 +387,16 @@ def _alone(hidden: pathlib.Path) -> Iterator[None]:
     lock = hidden.with_suffix(".lock")
     with open(lock, "w") as file:
         try:
+            import fcntl  # not on every system
+
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ValueError(
                 f"out: the same command trains into {hidden} now; allowed: to wait for it, or --store, which several "
                 "processes may share"
             ) from None
-        except OSError:
-            pass  # a file system without locks
+        except (ImportError, OSError):
+            pass  # a system, or a file system, without locks
         try:
             yield
         finally:
