@@ -31,6 +31,7 @@ from conftest import POWERS, PowersConfig, PowersMetrics, assert_same_bits
 import snljax as snl
 from snljax import Grid, StoreError, field
 from snljax.sweep import files
+from snljax.sweep import program as programs
 from snljax.sweep import store as stores
 from snljax.sweep.layout import Block
 from snljax.sweep.program import Programs
@@ -363,6 +364,26 @@ def test_user_code_runs_under_no_lock():
         grid = Grid(POWERS._replace(step=step), rate=[0.5, 0.25])
         results = list(pool.map(lambda _: sweep(grid), range(2)))
     assert_same_bits(*results)
+
+
+def test_what_jax_remembers_is_let_go_only_while_nobody_traces(monkeypatch):
+    """Or the other thread's text would come out in other pieces, and its program be refused."""
+    cleared, inside = [], []
+    monkeypatch.setattr(programs, "_MOST_MOMENTS", 1)
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(1))
+
+    def step(config, draw, x, t):
+        before = len(cleared)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            pool.submit(sweep, Grid(POWERS)).result(timeout=60)
+        inside.append(len(cleared) - before)
+        return config.rate * x
+
+    sweep(Grid(POWERS._replace(step=step)))
+    assert inside == [0]
+    before = len(cleared)
+    sweep(Grid(POWERS))
+    assert len(cleared) == before + 1
 
 
 # --- A.4, A.8, A.12: what a program's hash holds -----------------------------------------------------

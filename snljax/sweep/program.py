@@ -42,6 +42,34 @@ _moments = itertools.count(1)
 _MOST_MOMENTS = 100  # in whose names JAX keeps things before all of them are let go
 
 
+class _Tracing:
+    """Who traces now. JAX's caches are let go only while nobody does: what is traced would come out in other pieces,
+    equal in what it computes and not in its text."""
+
+    def __init__(self) -> None:
+        self._lock, self._active, self._since = threading.Lock(), 0, 0
+
+    def begin_sweep(self) -> None:
+        with self._lock:
+            self._since += 1
+            if self._since >= _MOST_MOMENTS and self._active == 0:
+                jax.clear_caches()
+                self._since = 0
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        with self._lock:
+            self._active += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._active -= 1
+
+
+_TRACING = _Tracing()
+
+
 class OverBudgetError(Exception):
     """A block that would need more memory than allowed; found before it is compiled."""
 
@@ -179,8 +207,7 @@ class Programs:
         self.experiment, self.swept, self.devices = experiment, swept, devices
         self.precision, self.records = precision, records
         self._moment = next(_moments)
-        if self._moment % _MOST_MOMENTS == 0:
-            jax.clear_caches()
+        _TRACING.begin_sweep()
         self._data: dict[str, _Data] = {}
         self._systems: dict[str, _System] = {}
         self._traced: dict[tuple[str, Block], _Traced] = {}
@@ -227,7 +254,9 @@ class Programs:
         """The functions of one network, traced when first asked for."""
         key = static_key(config)
         if key not in self._systems:
-            self._systems[key] = self._trace_one(config)
+            self.data(config)  # apart: its function may sweep
+            with _TRACING.going_on():
+                self._systems[key] = self._trace_one(config)
         return self._systems[key]
 
     def _trace_one(self, config: Any) -> _System:
@@ -397,8 +426,9 @@ class Programs:
 
     def _trace_block(self, config: Any, block: Block, network: _Network) -> _Traced:
         started = time.perf_counter()
-        arguments, trace = self._arguments(config, block, network)
-        stages = {n: trace(n, *arguments[n]) for n in ("draw", "init", "advance", "measure")}
+        with _TRACING.going_on():
+            arguments, trace = self._arguments(config, block, network)
+            stages = {n: trace(n, *arguments[n]) for n in ("draw", "init", "advance", "measure")}
         held, memory = memories.of_stages(stages, arguments["draw"][0], len(self.devices))
         memory += memories.of_compiler(self.devices)
         return _Traced(stages, self.devices, held, memory, time.perf_counter() - started)
@@ -465,7 +495,8 @@ class _Traced:
         shapes = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in inner.invars]
         function = jax.extend.core.jaxpr_as_fun(jax.extend.core.ClosedJaxpr(inner, ()))
         body = jax.jit(function, keep_unused=keep_unused)
-        return body.trace(*shapes).lower(lowering_platforms=(self.devices[0].platform,)).as_text()
+        with _TRACING.going_on():
+            return body.trace(*shapes).lower(lowering_platforms=(self.devices[0].platform,)).as_text()
 
 
 _LOCK = threading.Lock()
