@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import assert_same_bits
+from harness import assert_same_bits
 
 import snljax as snl
 

@@ -25,15 +25,14 @@ import fault_driver
 import jax
 import numpy as np
 import pytest
-from conftest import POWERS, assert_same_bits, need_devices
 from fault_driver import OPTIONS, POISONED, slow_grid
+from harness import POWERS, PYTHONPATH, assert_same_bits, need_devices
 
 import snljax as snl
 from snljax.sweep.status import status
 from snljax.sweep.store import Checkpoint, Store
 from snljax.sweep.values import DONE, PENDING
 
-TESTS = pathlib.Path(__file__).parent
 SHARDS = ("first of two", "second of two")
 
 
@@ -97,7 +96,7 @@ class Campaign:
             return
         self.end(form)
         call = f"import fault_driver; fault_driver.drive({str(self.store)!r}, {form!r}, {self.seeds})"
-        env = os.environ | {"FAULT_FOLDER": str(self.folder), "PYTHONPATH": str(TESTS)}
+        env = os.environ | {"FAULT_FOLDER": str(self.folder), "PYTHONPATH": PYTHONPATH}
         env["FAULT_SECONDS"] = str(self.seconds)
         with open(self.folder / f"{form}.log", "ab") as log:
             self.drivers[form] = subprocess.Popen(
@@ -250,7 +249,7 @@ def test_fifty_kills_lose_no_finished_block(tmp_path, capsys):
 def test_a_kill_at_any_file_operation_is_made_good(tmp_path):
     """Before it, after it, and with half of the file written: the same calls again complete the store."""
     call = f"import fault_driver; fault_driver.operations({str(tmp_path)!r})"
-    env = os.environ | {"PYTHONPATH": str(TESTS)}
+    env = os.environ | {"PYTHONPATH": PYTHONPATH}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", call], env=env, capture_output=True, text=True, check=True, timeout=120
     )
@@ -463,7 +462,7 @@ def spawned(workers=2):
 @pytest.fixture
 def poison(monkeypatch):
     """Sets what happens to the block of rate 0.75: it raises, or its worker dies. Workers inherit it."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([PYTHONPATH, os.environ.get("PYTHONPATH", "")]))
     yield lambda what: monkeypatch.setenv("FAULT_POISON", what)
     # A callback that raised is remembered by its device, and told again at exit, until the next one runs.
     monkeypatch.setenv("FAULT_POISON", "")
@@ -562,7 +561,7 @@ def test_a_file_that_cannot_be_written_to_its_end_is_no_block(tmp_path):
     """The kernel cuts a write short: wide blocks are larger than a file may be, narrow ones are not."""
     code = f"""
 import resource, sys, snljax as snl
-from conftest import POWERS
+from harness import POWERS
 def sweep(*width):
     grid = snl.Grid(POWERS, width=width, seed=range(2), steps=2)
     ds = snl.sweep(grid, store={str(tmp_path / "a")!r}, block=(1, 1), devices=1, progress=False)
@@ -578,7 +577,7 @@ print(ds.status.values.tolist(), ds["mean"].isnull().values.tolist())
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 print(sweep(2, 5000))
 """
-    env = os.environ | {"PYTHONPATH": str(TESTS)}
+    env = os.environ | {"PYTHONPATH": PYTHONPATH}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     error, part, whole = done.stdout.splitlines()

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import POWERS, PowersConfig, PowersMetrics, assert_same_bits
+from harness import POWERS, PYTHONPATH, TESTS, PowersConfig, PowersMetrics, assert_same_bits
 
 import snljax as snl
 from snljax import Grid, StoreError, field
@@ -525,7 +525,7 @@ def test_workers_read_data_anew_for_each_sweep(tmp_path):
 
 
 MODULE = """
-from conftest import POWERS
+from harness import POWERS
 SCALE = {scale}
 def helper(x):
     return {factor} * x
@@ -933,7 +933,7 @@ def test_records_beyond_their_limit_go_to_a_file(tmp_path):
 
 PEAK = """
     import resource, snljax as snl
-    from conftest import POWERS
+    from harness import POWERS
     def peak():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     start = peak()
@@ -947,7 +947,7 @@ PEAK = """
 def test_records_stay_within_the_memory(tmp_path):
     """800 MB of records, 200 MB allowed."""
     code = textwrap.dedent(PEAK.format(store=str(tmp_path / "a")))
-    env = os.environ | {"PYTHONPATH": str(pathlib.Path(__file__).parent)}
+    env = os.environ | {"PYTHONPATH": PYTHONPATH}
     done = subprocess.run(
         [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True, timeout=300
     )
@@ -1183,7 +1183,7 @@ def test_recomputing_by_another_program_proves_nothing(grown, one_line):
 
 # --- stores of the version before -------------------------------------------------------------------
 
-OLD = pathlib.Path(__file__).parent / "data" / "store-0.1.zip"  # half of OLD_GRID, by jax 0.10.2 on CPU
+OLD = TESTS / "stores" / "store-0.1.zip"  # half of OLD_GRID, by jax 0.10.2 on CPU
 OLD_GRID = {"rate": [0.5, 0.25, 1e30, 1.5], "spread": [0.0, 0.5], "width": [2, 3], "seed": [3, 1], "steps": 6}
 
 

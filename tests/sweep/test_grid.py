@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tomli_w
-from conftest import PowersConfig
+from harness import PowersConfig
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

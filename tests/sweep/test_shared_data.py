@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import PowersMetrics, assert_same_bits
+from harness import PowersMetrics, assert_same_bits
 
 import snljax as snl
 from snljax import Experiment, Grid, field

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import topk_reference as reference
-from conftest import SMALL
+from harness import SMALL
 from jax import lax
 
 import snljax as snl

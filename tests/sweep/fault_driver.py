@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import jax
 import numpy as np
-from conftest import POWERS
+from harness import POWERS
 
 import snljax as snl
 from snljax.sweep import train

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import topk_reference as reference
-from conftest import SMALL
+from harness import SMALL
 
 from snljax.experiments.topk_pruning import EXPERIMENT, Config
 from snljax.measures.decomposition import Decomposition, coefficient_ratio, project

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import PAPER, PowersMetrics, assert_same_bits, bits, need_devices
+from harness import PAPER, PowersMetrics, assert_same_bits, bits, need_devices
 
 import snljax as snl
 from snljax import Grid, experiments

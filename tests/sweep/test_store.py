@@ -6,6 +6,7 @@ import concurrent.futures
 import dataclasses
 import json
 import multiprocessing
+import os
 import pathlib
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import POWERS, PowersConfig, PowersMetrics, assert_same_bits, need_devices
+from harness import POWERS, PYTHONPATH, PowersConfig, PowersMetrics, assert_same_bits, need_devices
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -112,17 +113,16 @@ def test_dask_workers_write_the_same_bytes(whole, kept, tmp_path):
 
 
 SHARD = """
-import sys
-sys.path.insert(0, {tests!r})
 from test_store import grid_of, sweep
 sweep(grid_of(), {store!r}, shard=({part}, 2))
 """
 
 
 def test_two_shards_at_once_write_the_same_bytes(kept, tmp_path):
-    tests, store = str(pathlib.Path(__file__).parent), str(tmp_path / "a")
-    commands = [[sys.executable, "-c", SHARD.format(tests=tests, store=store, part=i)] for i in (1, 2)]
-    running = [subprocess.Popen(c, stderr=subprocess.PIPE, text=True) for c in commands]
+    store = str(tmp_path / "a")
+    commands = [[sys.executable, "-c", SHARD.format(store=store, part=i)] for i in (1, 2)]
+    env = os.environ | {"PYTHONPATH": PYTHONPATH}
+    running = [subprocess.Popen(c, stderr=subprocess.PIPE, text=True, env=env) for c in commands]
     for process in running:
         assert process.wait(timeout=120) == 0, process.stderr.read()
         process.stderr.close()

@@ -1,7 +1,7 @@
 """Random operations on stores, writers, executors and code, against a dictionary of what each cell must be.
 
-``python tests/test_model.py [--shrink] [GROUP ...] [SEED ...]`` looks for each of the eight faults alone, with the
-seeds below; with ``--shrink`` it reduces what it finds to the shortest sequence, and prints that. A test that
+``python tests/sweep/test_model.py [--shrink] [GROUP ...] [SEED ...]`` looks for each of the eight faults alone, with
+the seeds below; with ``--shrink`` it reduces what it finds to the shortest sequence, and prints that. A test that
 fails prints the sequence of calls, and ``@reproduce_failure`` with the text that repeats it. The slow form runs
 ``MODEL_SEQUENCES`` sequences, 250 unless told, for each of eight seeds.
 """
@@ -26,7 +26,9 @@ import time
 import warnings
 from typing import Any, NamedTuple
 
-import conftest  # noqa: F401  -- two CPU devices, also without pytest
+sys.path.append(str(pathlib.Path(__file__).parents[1]))  # also without pytest
+
+import harness  # noqa: F401  -- two CPU devices
 import jax
 import model_driver as toy
 import numpy as np
