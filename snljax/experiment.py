@@ -28,10 +28,12 @@ class Experiment(NamedTuple):
         readings: name -> Config, the ways to read what a paper leaves open; the first is the default.
             Empty means one reading, ``Config()``.
         check: ``(config) -> None``; raises ValueError where static fields do not fit together.
-        dims: metric name -> names of its own dimensions, for metrics that are not scalars.
+        dims: metric name -> names of its own dimensions, for metrics that are not scalars; what is given here
+            goes before what ``metrics`` says (see `dims_of`).
         data: ``(config) -> arrays``, read on the host once for all seeds and points, images for example;
             static fields only. Where it is given, the four functions take what it returns as one
             more, last argument. Numbers only; nothing of it is compiled in, and each device has one copy.
+        metrics: metric name -> `metric`, what it means and how it is labelled; metrics may be left out.
 
     Source: none (an interface).
     """
@@ -46,6 +48,77 @@ class Experiment(NamedTuple):
     check: Callable[[Any], None] | None = None
     dims: Mapping[str, tuple[str, ...]] = types.MappingProxyType({})
     data: Callable[[Any], Any] | None = None
+    metrics: Mapping[str, MetricInfo] = types.MappingProxyType({})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy cannot be pickled.
+        return type(self), tuple(dict(part) if isinstance(part, Mapping) else part for part in self)
+
+
+class MetricInfo(NamedTuple):
+    """What an experiment says of one of its metrics."""
+
+    symbol: str
+    help: str
+    unit: str
+    dims: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Meaning, symbol and unit on one line, as on an axis.
+
+        Example:
+            >>> metric(symbol="$L$", help="test loss", unit="nats").label
+            'test loss $L$ (nats)'
+        """
+        return " ".join(part for part in (self.help, self.symbol, f"({self.unit})" if self.unit else "") if part)
+
+
+def metric(*, help: str, symbol: str = "", unit: str = "", dims: tuple[str, ...] = ()) -> MetricInfo:
+    """A metric's meaning, symbol, unit and dimensions, for ``Experiment.metrics``.
+
+    Args:
+        help: short phrase, fit for the axis of a figure.
+        symbol: e.g. ``r"$L_\\mathcal{D}$"``; empty where it has none.
+        unit: e.g. ``"nats"``; empty for counts, shares and numbers without one.
+        dims: names of its own dimensions; empty for a scalar.
+
+    Returns:
+        The MetricInfo.
+
+    Example:
+        >>> metric(help="test accuracy of a class", dims=("class",)).dims
+        ('class',)
+    """
+    return MetricInfo(symbol, help, unit, dims)
+
+
+def metrics_of(experiment: Experiment) -> dict[str, MetricInfo]:
+    """Metric name -> what the experiment says of it, for those of which it says something.
+
+    A metric of which only the dimensions are given is called by its name.
+
+    Args:
+        experiment: an Experiment.
+
+    Returns:
+        Metric name -> MetricInfo, in the order given.
+    """
+    unsaid = {name: metric(help=name.replace("_", " ")) for name in experiment.dims}
+    own = dims_of(experiment)
+    return {n: m._replace(dims=own.get(n, ())) for n, m in (unsaid | dict(experiment.metrics)).items()}
+
+
+def dims_of(experiment: Experiment) -> dict[str, tuple[str, ...]]:
+    """Metric name -> names of its own dimensions, for the metrics that have some.
+
+    Args:
+        experiment: an Experiment.
+
+    Returns:
+        What ``metrics`` says, and over it what ``dims`` says.
+    """
+    return {n: m.dims for n, m in experiment.metrics.items() if m.dims} | dict(experiment.dims)
 
 
 def field(

@@ -1,20 +1,32 @@
-"""The papers' systems, by name."""
+"""The papers' systems, by name. Listing them imports none of them, and no JAX."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
+from typing import TYPE_CHECKING, NamedTuple
 
-from snljax.experiment import Experiment
+from snljax.messages import did_you_mean
 
-NAMES = (
-    "topk_pruning",
-    "heterogeneous_noise",
-    "influence_removal",
-    "random_pruning",
-    "gradient_regularization",
-    "contrastive",
-)
+if TYPE_CHECKING:
+    from snljax.experiment import Experiment
+
+
+class Entry(NamedTuple):
+    """What a list says of an experiment. paper: its number in `snljax.papers`. summary: what it asks, one line."""
+
+    paper: str
+    summary: str
+
+
+# Experiment name, which is that of its module here -> entry. Its Config's first line ends with the same summary.
+NAMES = {
+    "topk_pruning": Entry("000", "does pruning suppress noise or lose the signal?"),
+    "heterogeneous_noise": Entry("001", "when does memorised noise help to generalise?"),
+    "influence_removal": Entry("001", "which images can a network do without?"),
+    "random_pruning": Entry("002", "how much helps, how much is too much?"),
+    "gradient_regularization": Entry("003", "does penalising per-example gradients suppress noise?"),
+    "contrastive": Entry("004", "does a minority feature get neurons of its own?"),
+}
 
 
 def get(name: str) -> Experiment:
@@ -26,12 +38,14 @@ def get(name: str) -> Experiment:
     Returns:
         The Experiment.
 
+    Raises:
+        ValueError: if there is none of that name.
+
     Example:
         >>> get("topk_pruning").name
         'topk_pruning'
     """
-    if name not in NAMES:
-        near = difflib.get_close_matches(str(name), NAMES, 1, 0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+    if not isinstance(name, str) or name not in NAMES:
+        hint = did_you_mean(name, NAMES)
         raise ValueError(f"experiment: {name!r} is not known; {hint}allowed: {', '.join(NAMES)}")
     return importlib.import_module(f"snljax.experiments.{name}").EXPERIMENT

@@ -18,7 +18,7 @@ from jax import lax
 
 from snljax import losses, masks
 from snljax.data import sparse_coding
-from snljax.experiment import Experiment, field
+from snljax.experiment import Experiment, field, metric
 from snljax.measures import specialization
 from snljax.models import attention_encoder
 from snljax.models.attention_encoder import Attention
@@ -328,4 +328,23 @@ EXPERIMENT = Experiment(
         "printed": Config(active=0.0875, bias=1.0, bias_rule="raised", scaled_attention=False, mask_gradient="literal"),
     },
     dims={"cosines": ("neuron", "feature"), "norms": ("neuron",)},
+    metrics={
+        "train_loss": metric(help="InfoNCE on training pairs", unit="nats"),
+        "aligned_neurons": metric(help="neurons aligned with a minority feature"),
+        "max_alignment": metric(help="largest |cos|, minority"),
+        "majority_alignment": metric(help="largest |cos|, majority"),
+        "weight_ratio": metric(help="weight, minority / majority"),
+        "pair_cosine": metric(help="mean cosine of positive test pairs"),
+        "dead": metric(help="share of embeddings that are zero"),
+        "regression_mse": metric(help="test MSE of the linear probe"),
+        "regression_mse_minority": metric(help="test MSE of the linear probe, minority"),
+        "lucky_neurons": metric(help="neurons aligned with one feature"),
+        "mixed_neurons": metric(help="neurons aligned with several features"),
+        "participation": metric(help="features that a neuron mixes, mean"),
+        "feature_share": metric(symbol=r"$\|MM^\top w\|^2/\|w\|^2$", help="share of weight on the features"),
+        "norms": metric(symbol=r"$\|w_i\|$", help="norm of a neuron", dims=("neuron",)),
+        "cosines": metric(symbol=r"$\cos(w_i, M_j)$", help="alignment", dims=("neuron", "feature")),
+        "initially_lucky": metric(help="lucky neurons of the first minority feature at the start"),
+        "initially_ordinary": metric(help="ordinary neurons of the first minority feature at the start"),
+    },
 )

@@ -15,7 +15,8 @@ from jax import lax
 
 from snljax import descent, losses
 from snljax.data import signal_noise
-from snljax.experiment import Experiment, field
+from snljax.experiment import Experiment, field, metric
+from snljax.experiments.common import LEARNING
 from snljax.measures import evaluation
 from snljax.models import two_layer_cnn
 
@@ -260,4 +261,12 @@ EXPERIMENT = Experiment(
     step=step,
     measure=measure,
     readings={"fitted": Config(), "printed": Config(filter_reduction="mean", penalty_half=True)},
+    metrics={
+        **LEARNING,
+        "signal": metric(symbol=r"$\max_{j,r}\,|\langle w_{j,r},\mu\rangle|$", help="signal"),
+        "noise": metric(symbol=r"$\max_{j,r,i}\,\langle w_{j,r},\xi_i\rangle$", help="noise"),
+        "gradient_norm": metric(symbol=r"$\|\nabla L_\mathcal{S}\|$", help="norm of the training loss's gradient"),
+        "gamma": metric(symbol=r"$\max j\gamma_{j,r}$", help="largest signal coefficient"),
+        "rho": metric(symbol=r"$\max \rho_{j,r,i}$", help="largest noise coefficient"),
+    },
 )

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from snljax import descent
-from snljax.experiment import Experiment, field
+from snljax.experiment import Experiment, field, metric
+from snljax.experiments.common import CLASS_ACCURACY, LEARNING
 from snljax.measures import evaluation, memorization
 from snljax.models import two_layer_cnn
 
@@ -293,4 +294,12 @@ EXPERIMENT = Experiment(
     },
     check=check,
     dims={"class_accuracy": ("class",), "tail_accuracy": ("tail_bin",), "tail_level": ("tail_bin",)},
+    metrics={
+        **LEARNING,
+        "class_accuracy": CLASS_ACCURACY,
+        "signal": metric(symbol=r"$\max_r \langle w_{k,r}, u_k\rangle$", help="signal, mean over classes"),
+        "noise": metric(symbol=r"$\max_{k,r,i} \langle w_{k,r}, \xi_i\rangle$", help="noise"),
+        "tail_accuracy": metric(help="test accuracy in fifths of the samples by level $L$", dims=("tail_bin",)),
+        "tail_level": metric(symbol="$L$", help="mean level of a fifth of the test samples", dims=("tail_bin",)),
+    },
 )

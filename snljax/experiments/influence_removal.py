@@ -18,7 +18,8 @@ import optax
 from numpy.typing import NDArray
 
 from snljax.data import images
-from snljax.experiment import Experiment, field
+from snljax.experiment import Experiment, field, metric
+from snljax.experiments.common import CLASS_ACCURACY, LEARNING
 from snljax.measures import evaluation, memorization
 from snljax.models.vision.lenet import LeNet
 
@@ -192,4 +193,9 @@ EXPERIMENT = Experiment(
     readings={"fitted": Config()},
     dims={"class_accuracy": ("class",), "kept": ("class",)},
     data=data,
+    metrics={
+        **LEARNING,
+        "class_accuracy": CLASS_ACCURACY,
+        "kept": metric(help="training images of the class that were not removed", dims=("class",)),
+    },
 )

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 
 from snljax import masks
 from snljax.data import signal_noise
-from snljax.experiment import Experiment, field
+from snljax.experiment import Experiment, field, metric
+from snljax.experiments.common import LEARNING
 from snljax.measures import evaluation, neuron_sets
 from snljax.models import two_layer_cnn
 
@@ -305,5 +306,23 @@ EXPERIMENT = Experiment(
         "gamma": ("class", "filter", "signal_of_class"),
         "zeta": ("class", "filter", "sample"),
         "omega": ("class", "filter", "sample"),
+    },
+    metrics={
+        **LEARNING,
+        "signal": metric(help="largest response to a class's signal, mean over classes"),
+        "signal_min": metric(help="largest response to a class's signal, weakest class"),
+        "noise": metric(help="largest response to a training sample's noise"),
+        "signal_filters": metric(
+            symbol=r"$|\mathcal{S}_\mathrm{signal}^k|$", help="filters that keep the signal", dims=("class",)
+        ),
+        "gamma": metric(
+            symbol=r"$\gamma_{j,r,k}$", help="signal coefficient", dims=("class", "filter", "signal_of_class")
+        ),
+        "zeta": metric(
+            symbol=r"$\zeta_{j,r,i}$", help="noise coefficient of own samples", dims=("class", "filter", "sample")
+        ),
+        "omega": metric(
+            symbol=r"$\omega_{j,r,i}$", help="noise coefficient of others' samples", dims=("class", "filter", "sample")
+        ),
     },
 )

@@ -16,7 +16,8 @@ from jax import lax
 
 from snljax import descent, masks
 from snljax.data import signal_noise
-from snljax.experiment import Experiment, field
+from snljax.experiment import Experiment, field, metric
+from snljax.experiments.common import LEARNING
 from snljax.measures import decomposition, evaluation
 from snljax.models import two_layer_cnn
 
@@ -263,5 +264,27 @@ EXPERIMENT = Experiment(
         "gamma": ("class", "filter", "signal_of_class"),
         "rho_bar": ("class", "filter", "sample"),
         "rho_underbar": ("class", "filter", "sample"),
+    },
+    metrics={
+        **LEARNING,
+        "signal": metric(symbol=r"$\max_r \langle w_{j,r}, \mu_j\rangle$", help="signal, mean over classes"),
+        "signal_min": metric(
+            symbol=r"$\min_j \max_r \langle w_{j,r}, \mu_j\rangle$", help="signal of the weakest class"
+        ),
+        "noise": metric(symbol=r"$\max_{j,r,i} \langle w_{j,r}, \xi_i\rangle$", help="noise"),
+        "kept_signal": metric(help="share of filters that keep their own signal coordinate"),
+        "rho_max": metric(symbol=r"$\max \rho_{j,r,i}$", help="largest noise coefficient since the last pruning"),
+        "gamma": metric(
+            symbol=r"$\gamma_{j,r,k}$", help="signal coefficient", dims=("class", "filter", "signal_of_class")
+        ),
+        "rho_bar": metric(
+            symbol=r"$\overline{\rho}_{j,r,i}$", help="positive noise coefficient", dims=("class", "filter", "sample")
+        ),
+        "rho_underbar": metric(
+            symbol=r"$\underline{\rho}_{j,r,i}$", help="negative noise coefficient", dims=("class", "filter", "sample")
+        ),
+        "coefficient_ratio": metric(help="signal over noise coefficients, typical filter and sample"),
+        "coefficient_ratio_low": metric(help="signal over noise coefficients, smallest"),
+        "coefficient_ratio_high": metric(help="signal over noise coefficients, largest"),
     },
 )
