@@ -26,7 +26,7 @@ def dense(loss: Callable[[Any], jax.Array], weights: Any, learning_rate: float |
         >>> dense(lambda w: jnp.sum(w**2), jnp.array([1.0, -2.0]), 0.25).tolist()
         [0.5, -1.0]
 
-    Source: 000_00bc3c8244f7a20d.txt, "Training algorithm".
+    Source: paper 000 (dynamic TopK pruning), "Training algorithm".
     """
     return jax.tree.map(lambda w, g: w - learning_rate * g, weights, jax.grad(loss)(weights))
 
@@ -63,7 +63,7 @@ def span(
         >>> (c @ x).tolist()
         [-1.5, -2.0]
 
-    Source: 000_00bc3c8244f7a20d.txt, "Training algorithm" and Definition 5.1.
+    Source: paper 000 (dynamic TopK pruning), "Training algorithm" and Definition 5.1.
     """
     responses = jax.tree.map(lambda b, change: b + change, base, gram(coefficients))
     gradient = jax.grad(loss)(responses)

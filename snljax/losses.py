@@ -28,7 +28,7 @@ def cross_entropy(logits: jax.Array, target: jax.Array) -> jax.Array:
         >>> round(float(cross_entropy(jnp.zeros(4), jnp.array([1.0, 0.0, 0.0, 0.0]))), 4)  # log 4
         1.3863
 
-    Source: 000_00bc3c8244f7a20d.txt, "Network architecture and Loss Function".
+    Source: paper 000 (dynamic TopK pruning), "Network architecture and Loss Function".
     """
     return optax.losses.softmax_cross_entropy(logits, target)
 
@@ -48,7 +48,7 @@ def logistic(margin: jax.Array) -> jax.Array:
         >>> round(float(logistic(jnp.array(0.0))), 4)  # log 2
         0.6931
 
-    Source: 003_42eed53d19772e3c.txt, Section 2.
+    Source: paper 003 (per-example gradient regularisation), Section 2.
     """
     return jax.nn.softplus(-margin)
 
@@ -74,7 +74,7 @@ def similarities(anchors: jax.Array, others: jax.Array, similarity: Literal["dot
         >>> round(float(similarities(jnp.array([[3.0, 4.0]]), jnp.array([[2.0, 0.0]]), "cosine")[0, 0]), 2)
         0.6
 
-    Source: 004_4649f4726ba76075.txt, eq. 2.
+    Source: paper 004 (contrastive learning under imbalance), eq. 2.
     """
     if similarity not in ("dot", "cosine"):
         raise ValueError(f"similarity: {similarity!r} is not known; allowed: 'dot', 'cosine'")
@@ -112,7 +112,7 @@ def info_nce(
         >>> round(float(info_nce(jnp.zeros((4, 2)), jnp.ones((4, 2)))[0]), 4)  # four equal candidates: log 4
         1.3863
 
-    Source: 004_4649f4726ba76075.txt, eq. 1 and 2.
+    Source: paper 004 (contrastive learning under imbalance), eq. 1 and 2.
     """
     if anchors.ndim != 2 or anchors.shape != positives.shape:
         raise ValueError(f"positives: shape {positives.shape} with anchors {anchors.shape}; allowed: the same (n, m)")
@@ -159,7 +159,7 @@ def per_example_gradient_penalty(loss: Callable[..., jax.Array], params: Any, *e
         >>> float(per_example_gradient_penalty(lambda w, x: w * x, 2.0, x))  # (1 + 9) / 2
         5.0
 
-    Source: 003_42eed53d19772e3c.txt, Section 2 (the regularised loss).
+    Source: paper 003 (per-example gradient regularisation), Section 2 (the regularised loss).
     """
     own = jax.vmap(lambda *example: _squared_norm(jax.grad(loss)(params, *example)))(*examples)
     return jnp.mean(own)
@@ -181,7 +181,7 @@ def full_gradient_penalty(loss: Callable[..., jax.Array], params: Any, *examples
         >>> float(full_gradient_penalty(lambda w, x: w * x, 2.0, x))  # ((1 - 3) / 2)²
         1.0
 
-    Source: 003_42eed53d19772e3c.txt, Section 4.1 (the formula of FGR).
+    Source: paper 003 (per-example gradient regularisation), Section 4.1 (the formula of FGR).
     """
     return _squared_norm(jax.grad(lambda p: jnp.mean(jax.vmap(lambda *example: loss(p, *example))(*examples)))(params))
 

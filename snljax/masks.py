@@ -42,7 +42,7 @@ def topk(w: jax.Array, k: int | jax.Array, method: Literal["auto", "top_k", "bis
         >>> topk(jnp.array([0.5, -2.0, 1.0, 1.0]), 2).tolist()
         [False, True, True, False]
 
-    Source: 000_00bc3c8244f7a20d.txt, "TopK Weight Pruning Strategy", steps 1 to 3.
+    Source: paper 000 (dynamic TopK pruning), "TopK Weight Pruning Strategy", steps 1 to 3.
     """
     w = lax.stop_gradient(jnp.asarray(w))
     d = w.shape[-1]
@@ -139,7 +139,7 @@ def random(uniform: jax.Array, keep_fraction: float | jax.Array) -> jax.Array:
         >>> random(jnp.array([0.1, 0.5, 0.9]), 0.5).tolist()
         [True, False, False]
 
-    Source: 002_e556ebe0d8150778.txt, "Network architecture and random pruning".
+    Source: paper 002 (random pruning), "Network architecture and random pruning".
     """
     return uniform < jnp.asarray(keep_fraction, uniform.dtype)
 
@@ -161,7 +161,7 @@ def magnitude(w: jax.Array, keep_fraction: float | jax.Array) -> jax.Array:
         >>> magnitude(jnp.array([[0.5, -2.0], [1.0, 0.1]]), 0.5).tolist()
         [[False, True], [True, False]]
 
-    Source: 002_e556ebe0d8150778.txt, Section 1.1 (ours: magnitude at initialisation, for comparison).
+    Source: paper 002 (random pruning), Section 1.1 (ours: magnitude at initialisation, for comparison).
     """
     share = jnp.asarray(keep_fraction, w.dtype)
     k = jnp.clip(jnp.ceil(share * w.size - 0.5).astype(jnp.int32), 1, w.size)

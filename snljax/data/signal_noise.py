@@ -64,7 +64,7 @@ def draw(keys: jax.Array, d: int, num_classes: int, everywhere: bool = False) ->
         >>> s.noise.shape, s.labels.shape, float(abs(s.noise[:, :2]).max())
         ((5, 8), (5,), 0.0)
 
-    Source: 000_00bc3c8244f7a20d.txt, Definition 3.1; 002_e556ebe0d8150778.txt, Definition 2.1.
+    Source: paper 000 (dynamic TopK pruning), Definition 3.1; paper 002 (random pruning), Definition 2.1.
     """
 
     def one(key: jax.Array) -> Samples:
@@ -120,7 +120,7 @@ def patches(samples: Samples, mu: float | jax.Array, sigma_p: float | jax.Array,
         >>> patches(s, mu=1.0, sigma_p=0.5, num_classes=2).shape
         (5, 2, 8)
 
-    Source: 000_00bc3c8244f7a20d.txt, Definition 3.1.
+    Source: paper 000 (dynamic TopK pruning), Definition 3.1.
     """
     d = samples.noise.shape[-1]
     return jnp.stack([mu * jax.nn.one_hot(samples.labels, d), sigma_p * samples.noise], axis=1)
@@ -148,7 +148,7 @@ def draw_binary(keys: jax.Array, direction: jax.Array) -> Samples:
         >>> s.noise.shape, sorted(set(abs(s.labels).tolist())), bool(abs(s.noise @ u).max() < 1e-6)
         ((4, 3), [1.0], True)
 
-    Source: 003_42eed53d19772e3c.txt, Definition 2.1.
+    Source: paper 003 (per-example gradient regularisation), Definition 2.1.
     """
 
     def one(key: jax.Array) -> Samples:

@@ -39,7 +39,7 @@ def frequencies(epsilon_min: float | jax.Array, d: int, num_minority: int) -> ja
         >>> frequencies(0.5, d=3, num_minority=1).tolist()
         [1.0, 1.0, 0.5]
 
-    Source: 004_4649f4726ba76075.txt, Definition 3.1.
+    Source: paper 004 (contrastive learning under imbalance), Definition 3.1.
     """
     return jnp.where(jnp.arange(d) < d - num_minority, 1.0, epsilon_min)
 
@@ -66,7 +66,7 @@ def dictionary(key: jax.Array, d1: int, d: int) -> jax.Array:
         >>> m.shape, bool(abs(m.T @ m - jnp.eye(3)).max() < 1e-5)
         ((20, 3), True)
 
-    Source: 004_4649f4726ba76075.txt, Assumption 3.1.
+    Source: paper 004 (contrastive learning under imbalance), Assumption 3.1.
     """
     if d > d1:
         raise ValueError(f"dictionary: d is {d} with d1 = {d1}; allowed: at most as many features as dimensions")
@@ -116,7 +116,7 @@ def latents(pairs: Pairs, frequency: jax.Array) -> jax.Array:
         >>> latents(draw(jax.random.key(0), 2, 4, 3, 5), jnp.ones(3)).shape
         (2, 3)
 
-    Source: 004_4649f4726ba76075.txt, Assumptions 3.2 and 3.4 and Definition 3.1.
+    Source: paper 004 (contrastive learning under imbalance), Assumptions 3.2 and 3.4 and Definition 3.1.
     """
     return pairs.sign * (pairs.active < frequency[None, :])
 
@@ -140,7 +140,7 @@ def token_latents(pairs: Pairs, frequency: jax.Array, show: float | jax.Array = 
         >>> z.shape, abs(z).sum(2).tolist() == jnp.ones((2, 2, 3)).tolist()  # one token each
         ((2, 2, 4, 3), True)
 
-    Source: 004_4649f4726ba76075.txt, Assumptions 3.2 and 3.4; the probability is our reading.
+    Source: paper 004 (contrastive learning under imbalance), Assumptions 3.2 and 3.4; the probability is our reading.
     """
     lowest = jnp.min(pairs.shown, axis=2, keepdims=True)
     shown = (pairs.shown < show) | (pairs.shown == lowest)
@@ -174,7 +174,7 @@ def tokens(
         >>> tokens(draw(jax.random.key(0), 2, 4, 3, 5), jnp.ones(3), sigma_p=0.1).shape
         (2, 2, 4, 5)
 
-    Source: 004_4649f4726ba76075.txt, Assumption 3.1, eq. 6.
+    Source: paper 004 (contrastive learning under imbalance), Assumption 3.1, eq. 6.
     """
     z = token_latents(pairs, frequency, show)
     rest = pairs.noise.shape[-1] - z.shape[-1]

@@ -46,7 +46,7 @@ def project(change: jax.Array, signals: jax.Array, noise: jax.Array) -> Decompos
         >>> [round(float(out.gamma[0]), 4), round(float(out.rho[0]), 4)]
         [2.0, 18.0]
 
-    Source: 000_00bc3c8244f7a20d.txt, Definition 5.1.
+    Source: paper 000 (dynamic TopK pruning), Definition 5.1.
     """
     vectors = jnp.concatenate([signals, noise])
     if vectors.shape[0] > vectors.shape[1]:
@@ -84,7 +84,7 @@ def coefficient_ratio(
         >>> float(bounds.low), float(bounds.high), float(bounds.typical)
         (2.0, 2.0, 2.0)
 
-    Source: 000_00bc3c8244f7a20d.txt, Proposition 5.2.
+    Source: paper 000 (dynamic TopK pruning), Proposition 5.2.
     """
     classes = jnp.arange(coefficients.gamma.shape[0])
     own_gamma = coefficients.gamma[classes, :, classes]

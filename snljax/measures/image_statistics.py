@@ -44,7 +44,7 @@ def influence_extremes(
         >>> ds.image.shape, bool((ds.score.sel(end="highest") > ds.score.sel(end="lowest")).all())
         ((10, 2, 3, 8, 8, 1), True)
 
-    Source: 001_bf8ff98528848446.txt, eq. 10 and Figure 5.
+    Source: paper 001 (benign overfitting and long tails), eq. 10 and Figure 5.
     """
     found = images.load(dataset, split, size=size)
     if not 0 < tail <= 0.5:
@@ -99,7 +99,7 @@ def class_correlations(dataset: str = "digits", parts: int = 5, split: str = "tr
         >>> ds.norm.shape, ds.ratio.shape
         ((10, 10), (2, 10, 10))
 
-    Source: 001_bf8ff98528848446.txt, Section 5.2, Figure 6 and Theorem 1, statement 2 (b).
+    Source: paper 001 (benign overfitting and long tails), Section 5.2, Figure 6 and Theorem 1, statement 2 (b).
     """
     found = images.load(dataset, split, size=size)
     classes, sizes = len(found.classes), np.bincount(found.labels)
@@ -152,7 +152,7 @@ def class_shapes(
         >>> class_shapes("digits", n=100, seeds=1).elongation.shape
         (1, 3, 10)
 
-    Source: 001_bf8ff98528848446.txt, Figure 1 (the comparison is ours).
+    Source: paper 001 (benign overfitting and long tails), Figure 1 (the comparison is ours).
     """
     manifold = optional("sklearn.manifold")
     found = images.load(dataset, split, size=size)

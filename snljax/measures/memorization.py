@@ -39,7 +39,7 @@ def influence_scores(features: ArrayLike, labels: ArrayLike, ddof: int = 0, dtyp
         >>> influence_scores(x, [7, 7, 7]).round(2).tolist()  # variance 2 with, 0 without the last one
         [-1.06, -1.06, 4.0]
 
-    Source: 001_bf8ff98528848446.txt, eq. 10.
+    Source: paper 001 (benign overfitting and long tails), eq. 10.
     """
     flat, classes, index = _checked(features, labels, 2 + ddof)
     scores = np.zeros(len(flat))
@@ -89,7 +89,7 @@ def class_overlaps(features: ArrayLike, labels: ArrayLike, ddof: int = 0, dtype:
         >>> class_overlaps(x, [0, 0, 1, 1]).tolist()
         [[1.0, 0.0], [0.0, 16.0]]
 
-    Source: 001_bf8ff98528848446.txt, Section 5.2 and Figure 6.
+    Source: paper 001 (benign overfitting and long tails), Section 5.2 and Figure 6.
     """
     flat, classes, index = _checked(features, labels, 2 + ddof)
     centred = [_centred(flat[index == k], dtype) for k in range(len(classes))]
@@ -122,7 +122,7 @@ def noise_correlation(features: ArrayLike, labels: ArrayLike, ddof: int = 0, dty
         >>> noise_correlation(x, [0, 0, 1, 1, 1, 1]).tolist()
         [[1.0, 0.125], [8.0, 1.0]]
 
-    Source: 001_bf8ff98528848446.txt, Theorem 1, statement 2 (b).
+    Source: paper 001 (benign overfitting and long tails), Theorem 1, statement 2 (b).
     """
     overlaps = class_overlaps(features, labels, ddof, dtype)
     return correlation_ratios(overlaps, np.unique(np.asarray(labels), return_counts=True)[1])
@@ -144,7 +144,7 @@ def correlation_ratios(overlaps: ArrayLike, sizes: ArrayLike) -> NDArray:
         >>> correlation_ratios([[4.0, 1.0], [1.0, 2.0]], [10, 20]).tolist()
         [[1.0, 2.0], [4.0, 1.0]]
 
-    Source: 001_bf8ff98528848446.txt, Theorem 1, statement 2 (b).
+    Source: paper 001 (benign overfitting and long tails), Theorem 1, statement 2 (b).
     """
     overlaps, sizes = np.asarray(overlaps, float), np.asarray(sizes, float)
     with np.errstate(divide="ignore"):
@@ -170,7 +170,7 @@ def long_tail_level(filters: jax.Array, noise: jax.Array, scales: jax.Array) -> 
         >>> float(long_tail_level(jnp.eye(2), jnp.array([3.0, -1.0]), jnp.array([0.5, 1.0])))  # 3 / 0.5
         6.0
 
-    Source: 001_bf8ff98528848446.txt, Definition 1.
+    Source: paper 001 (benign overfitting and long tails), Definition 1.
     """
     responses = filters @ noise
     total = (responses > 0).astype(filters.dtype) @ filters

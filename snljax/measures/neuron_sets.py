@@ -25,6 +25,6 @@ def signal_filters(mask: jax.Array, signals: jax.Array) -> jax.Array:
         >>> signal_filters(mask, jnp.eye(2)).tolist()
         [[True, False], [True, False]]
 
-    Source: 002_e556ebe0d8150778.txt, Section 2.1 (the sets before "Gradient descent algorithm").
+    Source: paper 002 (random pruning), Section 2.1 (the sets before "Gradient descent algorithm").
     """
     return jnp.any(mask & (signals != 0)[:, None, :], axis=-1)

@@ -24,7 +24,7 @@ def cosines(neurons: jax.Array, features: jax.Array) -> jax.Array:
         >>> [round(float(c), 2) for c in cosines(jnp.array([[3.0, 4.0]]), jnp.eye(2))[0]]
         [0.6, 0.8]
 
-    Source: 004_4649f4726ba76075.txt, Figures 2, 3 and 6.
+    Source: paper 004 (contrastive learning under imbalance), Figures 2, 3 and 6.
     """
     lengths = jnp.linalg.norm(neurons, axis=1)[:, None] * jnp.linalg.norm(features, axis=1)[None, :]
     return jnp.where(lengths == 0, 0.0, neurons @ features.T / jnp.where(lengths == 0, 1.0, lengths))
@@ -46,7 +46,7 @@ def participation(components: jax.Array) -> jax.Array:
         >>> participation(jnp.array([[1.0, 0.0, 0.0], [1.0, -1.0, 0.0]])).tolist()
         [1.0, 2.0]
 
-    Source: ours, for the purity of 004_4649f4726ba76075.txt, Theorem 3.1 (the size of 𝒩_i).
+    Source: ours, for the purity of paper 004 (contrastive learning under imbalance), Theorem 3.1 (the size of 𝒩_i).
     """
     squares = components**2
     fourth = jnp.sum(squares**2, axis=-1)
@@ -74,7 +74,7 @@ def ordinary_neurons(
         >>> ordinary_neurons(jnp.array([[1.0, 0.1, 0.1, 0.1]]), 1.0).tolist()
         [[True, False, False, False]]
 
-    Source: 004_4649f4726ba76075.txt, Definition B.1, eq. 26 and 28.
+    Source: paper 004 (contrastive learning under imbalance), Definition B.1, eq. 26 and 28.
     """
     c2 = 2 * (1 - gamma) * (epsilon_min / epsilon_max) ** 2
     return components**2 >= c2 * _level(components)
@@ -101,7 +101,7 @@ def lucky_neurons(
         >>> lucky_neurons(jnp.array([[1.0, 0.1, 0.1, 0.1], [1.0, 1.0, 0.1, 0.1]]), 1.0).tolist()
         [[True, False, False, False], [False, False, False, False]]
 
-    Source: 004_4649f4726ba76075.txt, Definition B.1, eq. 27 and 28.
+    Source: paper 004 (contrastive learning under imbalance), Definition B.1, eq. 27 and 28.
     """
     c1 = 2 * (1 + gamma) * (epsilon_max / epsilon_min) ** 2
     c2 = 2 * (1 - gamma) * (epsilon_min / epsilon_max) ** 2
@@ -127,7 +127,7 @@ def pair_cosine(first: jax.Array, second: jax.Array) -> jax.Array:
         >>> float(pair_cosine(jnp.array([[1.0, 0.0], [0.0, 0.0]]), jnp.array([[2.0, 0.0], [1.0, 0.0]])))
         0.5
 
-    Source: 004_4649f4726ba76075.txt, Figure 4.
+    Source: paper 004 (contrastive learning under imbalance), Figure 4.
     """
     lengths = jnp.linalg.norm(first, axis=1) * jnp.linalg.norm(second, axis=1)
     inner = jnp.sum(first * second, axis=1)
@@ -156,7 +156,7 @@ def probe_errors(
         >>> probe_errors(x, 3 * x + 1, x, 3 * x + 2).round(3).tolist()
         [1.0]
 
-    Source: 004_4649f4726ba76075.txt, Appendix A.2, Experiment 4.
+    Source: paper 004 (contrastive learning under imbalance), Appendix A.2, Experiment 4.
     """
     mean, target_mean = jnp.mean(train, axis=0), jnp.mean(train_targets, axis=0)
     centred = train - mean[None, :]

@@ -35,7 +35,7 @@ def brelu(s: jax.Array, b: jax.Array) -> jax.Array:
         >>> brelu(jnp.array([-3.0, -0.5, 2.0]), jnp.array([1.0, 1.0, 1.0])).tolist()
         [-2.0, 0.0, 1.0]
 
-    Source: 004_4649f4726ba76075.txt, before eq. 4; derivative: eq. 21.
+    Source: paper 004 (contrastive learning under imbalance), before eq. 4; derivative: eq. 21.
     """
     return jnp.where(jnp.abs(s) < b, jnp.zeros_like(s), s - jnp.sign(s) * b)
 
@@ -65,7 +65,7 @@ def attention_weights(x: jax.Array, scale: float | jax.Array, weights: Attention
         >>> attention_weights(jnp.zeros((2, 3)), scale=1.0).tolist()
         [[0.5, 0.5], [0.5, 0.5]]
 
-    Source: 004_4649f4726ba76075.txt, eq. 4.
+    Source: paper 004 (contrastive learning under imbalance), eq. 4.
     """
     queries, keys = (x, x) if weights is None else (x @ weights.query.T, x @ weights.key.T)
     return jax.nn.softmax(scale * (queries @ keys.T), axis=-1)
@@ -98,7 +98,7 @@ def embed(
         >>> embed(jnp.eye(2), jnp.zeros(2), jnp.ones((3, 2)), scale=1.0).tolist()
         [3.0, 3.0]
 
-    Source: 004_4649f4726ba76075.txt, eq. 4.
+    Source: paper 004 (contrastive learning under imbalance), eq. 4.
     """
     values = x if weights is None else x @ weights.value.T
     # Attention mixes the responses instead of the tokens: the same numbers, and m is far below d1.
@@ -123,7 +123,7 @@ def embed_responses(attention: jax.Array, responses: jax.Array, bias: jax.Array)
         >>> embed_responses(jnp.eye(2), jnp.array([[1.0], [2.0]]), jnp.ones(1)).tolist()
         [1.0]
 
-    Source: 004_4649f4726ba76075.txt, eq. 4.
+    Source: paper 004 (contrastive learning under imbalance), eq. 4.
     """
     mixed = attention @ responses
     return jnp.sum(brelu(mixed, jnp.broadcast_to(bias[None, :], mixed.shape)), axis=0)

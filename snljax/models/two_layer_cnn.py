@@ -25,7 +25,7 @@ def relu(x: jax.Array, grad_at_zero: float | jax.Array = 1.0) -> jax.Array:
         >>> float(jax.grad(relu)(0.0, 1.0)), float(jax.grad(relu)(0.0, 0.0))
         (1.0, 0.0)
 
-    Source: 000_00bc3c8244f7a20d.txt, "Training algorithm" (σ'(0) = 1).
+    Source: paper 000 (dynamic TopK pruning), "Training algorithm" (σ'(0) = 1).
     """
     # A select, not jnp.maximum: XLA on CPU would write out the constant zeros as an array.
     return jnp.where(x <= 0, jnp.zeros_like(x), x)
@@ -60,7 +60,7 @@ def relu_power(x: jax.Array, q: float = 1, grad_at_zero: float | jax.Array = 1.0
         >>> relu_power(jnp.array([-1.0, 2.0]), q=3).tolist()
         [0.0, 8.0]
 
-    Source: 002_e556ebe0d8150778.txt, network definition (q = 3 in the theory).
+    Source: paper 002 (random pruning), network definition (q = 3 in the theory).
     """
     if q < 1:
         raise ValueError(f"relu_power: q is {q}; allowed: 1 or more")
@@ -101,7 +101,7 @@ def apply(
         >>> apply(jnp.ones((2, 3, 4)), jnp.ones((2, 4))).tolist()  # 3 filters, 2 patches, <w, x> = 4
         [24.0, 24.0]
 
-    Source: 000_00bc3c8244f7a20d.txt, "Network architecture and Loss Function".
+    Source: paper 000 (dynamic TopK pruning), "Network architecture and Loss Function".
     """
     responses = jnp.einsum("jrd,pd->jrp", weights, x)
     return sum_filters(relu_power(responses, q, grad_at_zero).sum(-1), -1, reduction)
@@ -139,7 +139,7 @@ def logits_from_responses(
         >>> logits_from_responses(jnp.ones((2, 3, 2)), jnp.zeros((2, 3, 3)), targets).tolist()
         [[3.0, 3.0, 3.0], [3.0, 3.0, 3.0]]
 
-    Source: 000_00bc3c8244f7a20d.txt, "Network architecture and Loss Function".
+    Source: paper 000 (dynamic TopK pruning), "Network architecture and Loss Function".
     """
     per_class = sum_filters(relu_power(signal, q, grad_at_zero), 1, reduction)
     return per_class @ targets + sum_filters(relu_power(noise, q, grad_at_zero), 1, reduction)

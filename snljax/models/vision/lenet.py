@@ -31,7 +31,7 @@ class LeNet(nn.Module):
         >>> LeNet().apply(params, images).shape, sum(p.size for p in jax.tree.leaves(params))
         ((3, 10), 61706)
 
-    Source: 001_bf8ff98528848446.txt, Section 5.2 (LeCun et al., 1998).
+    Source: paper 001 (benign overfitting and long tails), Section 5.2 (LeCun et al., 1998).
     """
 
     num_classes: int = 10
