@@ -13,7 +13,7 @@ import pytest
 import xarray as xr
 
 import snljax as snl
-from snljax import cli
+from snljax import cli, experiments, figures, output, papers
 from snljax.sweep.devices import parse_memory, resolve
 from snljax.sweep.engine import Interrupted, SweepError
 
@@ -147,17 +147,67 @@ def test_toml_gives_the_same_numbers_as_options(tmp_path):
     xr.testing.assert_equal(a, b)
 
 
-def test_list_and_help_name_everything(capsys):
+def test_list_names_everything_under_its_paper(capsys):
     cli.main(["list"])
-    listed = capsys.readouterr().out
-    for name in ("topk_pruning", "topk-heatmap", "topk-boundary", "topk-protocols"):
-        assert name in listed
+    lines = capsys.readouterr().out.splitlines()
+    cited = [line for line in lines if not line.startswith(" ")]
+    assert cited == [papers.cite(number) for number in papers.PAPERS]
+    below, where = {}, ""
+    for line in lines:
+        where = line if line in cited else where
+        below[" ".join(line.split()[1:3])] = where, line
+    for name, (paper, summary) in experiments.NAMES.items():
+        assert below[f"run {name}"][0] == papers.cite(paper)
+        assert below[f"run {name}"][1].endswith(f" {summary}")
+    for name, figure in figures.NAMES.items():
+        assert below[f"reproduce {name}"][0] == papers.cite(experiments.NAMES[figure.experiment].paper)
+        assert below[f"reproduce {name}"][1].endswith(f" {figure.summary}")
+    assert len(lines) == len(papers.PAPERS) + len(experiments.NAMES) + len(figures.NAMES)
+
+
+@pytest.mark.parametrize("name", experiments.NAMES)
+def test_a_listed_experiment_says_the_same_of_itself(name):
+    (first, *_) = experiments.get(name).Config.__doc__.splitlines()
+    assert first.endswith(experiments.NAMES[name].summary)
+    assert f"paper {experiments.NAMES[name].paper}" in first
+
+
+def test_help_of_an_experiment_names_its_fields(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["run", "topk_pruning", "--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     for flag in ("--sigma-p", "--K", "--prune-every", "--relu-grad-at-zero", "--seed", "--reading"):
         assert flag in shown
+
+
+HEAVY = ("jax", "matplotlib", "xarray", "scipy", "zarr", "numpy", "pandas", "flax", "optax", "distributed")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "list",
+        "--help",
+        "list --help",
+        "run --help",
+        "reproduce --help",
+        "status --help",
+        "plot --help",
+        "doctor --help",
+    ],
+)
+def test_list_and_help_start_light(argv):
+    """What is not imported takes no time."""
+    code = (
+        "import contextlib, sys\nfrom snljax import cli\n"
+        f"with contextlib.suppress(SystemExit): cli.main({argv.split()!r})\n"
+        f"print('heavy:', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    *shown, last = done.stdout.splitlines()
+    assert last == "heavy: []"
+    assert len(shown) > 3
 
 
 def test_doctor_runs_as_a_command():
@@ -373,7 +423,7 @@ def test_interrupted_it_goes_on(capsys, tmp_path, monkeypatch):
 
 def test_the_same_command_twice_at_once_is_refused(capsys, tmp_path):
     out = tmp_path / "a.nc"
-    with cli._alone(tmp_path / f".a.{cli._digest(cli_grid(), None, 'highest')}.store"):
+    with output.alone(output.hidden_store(out, output.digest(cli_grid(), None, "highest"))):
         assert "to wait for it" in _fails(capsys, *GRID, "--out", str(out))
     cli.main([*GRID, "--out", str(out)])
     assert names(tmp_path) == ["a.nc"]
@@ -406,17 +456,32 @@ def test_cells_that_cannot_be_read_are_not_written(capsys, tmp_path, monkeypatch
 
 def test_with_dask_nothing_is_hidden_beside_the_file(capsys, tmp_path, monkeypatch):
     """The workers may not see this folder."""
+    import distributed
+
     seen = []
 
-    def sweep(grid, *, store, **_):
-        seen.append(store)
+    class Client:
+        def __init__(self, address, timeout):
+            assert address == "tcp://nowhere:1"
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def get_executor(self):
+            return "its executor"
+
+    def sweep(grid, *, store, executor, **_):
+        seen.append((store, executor))
         raise Interrupted("interrupted: 0 of 4 cells were finished", None)
 
     monkeypatch.setattr(engine, "sweep", sweep)
-    monkeypatch.setattr(cli, "_options", lambda _: cli.contextlib.nullcontext({}))
+    monkeypatch.setattr(distributed, "Client", Client)
     with pytest.raises(SystemExit):
         cli.main([*GRID, "--dask", "tcp://nowhere:1", "--out", str(tmp_path / "a.nc")])
-    assert seen == [None]
+    assert seen == [(None, "its executor")]
     assert "to go on" not in capsys.readouterr().err
     assert names(tmp_path) == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from snljax.messages import did_you_mean
+from snljax.wording import unknown
 
 if TYPE_CHECKING:
     from snljax.experiment import Experiment
@@ -46,6 +46,5 @@ def get(name: str) -> Experiment:
         'topk_pruning'
     """
     if not isinstance(name, str) or name not in NAMES:
-        hint = did_you_mean(name, NAMES)
-        raise ValueError(f"experiment: {name!r} is not known; {hint}allowed: {', '.join(NAMES)}")
+        raise ValueError(unknown("experiment", name, NAMES))
     return importlib.import_module(f"snljax.experiments.{name}").EXPERIMENT

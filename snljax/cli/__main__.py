@@ -1,0 +1,5 @@
+"""``python -m snljax.cli``."""
+
+from snljax.cli import main
+
+main()

@@ -1,0 +1,162 @@
+"""Result files: one is written whole or not at all, and what was trained for it is kept until it is."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from snljax.variables import PENDING
+from snljax.wording import one_line
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from snljax.sweep.grid import Grid
+
+
+def make_folder(folder: pathlib.Path) -> None:
+    """Make a folder for results, before anything is trained; ValueError if that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out: {folder} cannot be made ({error.strerror}); allowed: a folder to write into") from None
+
+
+def digest(grid: Grid, record_every: int | None, precision: str) -> str:
+    """Eight digits that differ between runs whose Datasets differ."""
+    content = {
+        "experiment": grid.experiment.name,
+        "reading": grid.reading,
+        "settings": grid.settings(),
+        "axes": [[axis.name, axis.fields] for axis in grid.axes],
+        "seeds": grid.seeds,
+        "record_every": record_every,
+        "precision": precision,
+        "dtype": grid.checked_dtype,
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
+
+
+def writable(out: pathlib.Path, store: str | None) -> pathlib.Path:
+    """Where a netCDF file goes, looked at before anything is trained.
+
+    Args:
+        out: as it was asked for; its folder is made.
+        store: folder of the store that is filled, if one was asked for.
+
+    Returns:
+        out, or the file that it is a link to: that is replaced, not the link.
+
+    Raises:
+        ValueError: if it cannot be written there.
+    """
+    if out.suffix != ".nc":
+        raise ValueError(f"out: {out} is not a netCDF file; allowed: a name that ends in .nc")
+    out = out.resolve() if out.is_symlink() else out
+    if out.is_dir() or (store is not None and out.resolve() == pathlib.Path(store).resolve()):
+        raise ValueError(f"out: {out} is a folder; allowed: a free name, or a file to write over")
+    make_folder(out.parent)
+    with _part(out) as part:
+        try:
+            part.write_bytes(b"snljax")
+        except OSError as error:
+            raise _refused(out, error) from None
+    return out
+
+
+def write(ds: xr.Dataset, out: pathlib.Path, kept: object) -> None:
+    """Write a netCDF file whole: what was there before stays until then.
+
+    Args:
+        ds: the Dataset, in memory.
+        out: the file, as `writable` returned it.
+        kept: the store that keeps what was trained, if there is one; the message says so.
+
+    Raises:
+        ValueError: if it cannot be written.
+    """
+    with _part(out) as part:
+        try:
+            ds.to_netcdf(part)
+            with open(part, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(part, out)
+        except (OSError, ValueError, TypeError) as error:
+            rest = f"; all that was trained is kept in {kept}, and the same command goes on from there" if kept else ""
+            raise _refused(out, error, rest) from None
+
+
+@contextlib.contextmanager
+def _part(out: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A hidden name beside a file, as long as any that is used there; nothing of it is left."""
+    part = out.with_name(f".{out.stem}.{uuid.uuid4().hex[:8]}.store.nc")
+    try:
+        yield part
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _refused(out: pathlib.Path, error: Exception, rest: str = "") -> ValueError:
+    reason = getattr(error, "strerror", None) or one_line(error)
+    return ValueError(
+        f"out: {out} cannot be written ({reason}){rest}; allowed: a folder that can be written and has room"
+    )
+
+
+# --- the store of a run that was asked for a file only ------------------------------------------------
+
+
+def hidden_store(out: pathlib.Path, run: str) -> pathlib.Path:
+    """The store beside a file in which it is trained. run: the `digest` of what is trained."""
+    return out.with_name(f".{out.stem}.{run}.store")
+
+
+@contextlib.contextmanager
+def alone(hidden: pathlib.Path) -> Iterator[None]:
+    """Refuse the same command a second time at once: the first to end removes the hidden store of both."""
+    lock = hidden.with_suffix(".lock")
+    with open(lock, "w") as file:
+        try:
+            import fcntl  # not on every system
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(
+                f"out: the same command trains into {hidden} now; allowed: to wait for it, or --store, which several "
+                "processes may share"
+            ) from None
+        except (ImportError, OSError):
+            pass  # a system, or a file system, without locks
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def whole(ds: xr.Dataset, out: pathlib.Path, hidden: pathlib.Path) -> xr.Dataset:
+    """The Dataset in memory, without a word of the hidden store; ValueError if not all of it could be read."""
+    ds = ds.load()
+    ds.attrs.pop("store", None)
+    pending = int((ds.status == PENDING).sum())
+    if pending:
+        raise ValueError(
+            f"out: {out} is not written, {pending} cells cannot be read from {hidden}; allowed: the same command again"
+        )
+    return ds
+
+
+def remove(hidden: pathlib.Path) -> None:
+    """Remove the hidden store; under another name first, or one that is removed in part would be in the way."""
+    gone = hidden.with_suffix(".gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.replace(hidden, gone)
+    shutil.rmtree(gone, ignore_errors=True)
