@@ -6,14 +6,16 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snljax import boundary, data, descent, losses, masks, measures, models, plotting, theory
-    from snljax.experiment import Experiment, field
+    from snljax import boundary, data, descent, losses, masks, measures, models, papers, plotting, stats, theory
+    from snljax.experiment import Experiment, field, metric
     from snljax.measures.memorization import influence_scores, noise_correlation
     from snljax.reproduce import reproduce
+    from snljax.stats import compare
+    from snljax.sweep.axes import together, zip
     from snljax.sweep.dataset import open_store
     from snljax.sweep.engine import Interrupted, SweepError, sweep
     from snljax.sweep.files import StoreError
-    from snljax.sweep.grid import Grid, zip
+    from snljax.sweep.grid import Grid
     from snljax.sweep.verify import recompute
 
 __version__ = "0.1.0"
@@ -25,6 +27,7 @@ __all__ = [
     "StoreError",
     "SweepError",
     "boundary",
+    "compare",
     "data",
     "descent",
     "field",
@@ -32,14 +35,18 @@ __all__ = [
     "losses",
     "masks",
     "measures",
+    "metric",
     "models",
     "noise_correlation",
     "open_store",
+    "papers",
     "plotting",
     "recompute",
     "reproduce",
+    "stats",
     "sweep",
     "theory",
+    "together",
     "zip",
 ]
 
@@ -50,14 +57,17 @@ _HOME = {
     "Interrupted": "snljax.sweep.engine",
     "StoreError": "snljax.sweep.files",
     "SweepError": "snljax.sweep.engine",
+    "compare": "snljax.stats",
     "field": "snljax.experiment",
     "influence_scores": "snljax.measures.memorization",
+    "metric": "snljax.experiment",
     "noise_correlation": "snljax.measures.memorization",
     "open_store": "snljax.sweep.dataset",
     "recompute": "snljax.sweep.verify",
     "reproduce": "snljax.reproduce",
     "sweep": "snljax.sweep.engine",
-    "zip": "snljax.sweep.grid",
+    "together": "snljax.sweep.axes",
+    "zip": "snljax.sweep.axes",
 }
 
 
@@ -66,6 +76,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'snljax' has no attribute {name!r}")
     module = importlib.import_module(_HOME.get(name, f"snljax.{name}"))
     return getattr(module, name) if name in _HOME else module
+
+
+def __dir__() -> list[str]:
+    return [*__all__]
 
 
 class _Package(types.ModuleType):

@@ -14,6 +14,7 @@ import xarray as xr
 
 import snljax as snl
 from snljax import cli, experiments, figures, output, papers
+from snljax.experiment import metrics_of
 from snljax.sweep.devices import parse_memory, resolve
 from snljax.sweep.engine import Interrupted, SweepError
 
@@ -172,13 +173,15 @@ def test_a_listed_experiment_says_the_same_of_itself(name):
     assert f"paper {experiments.NAMES[name].paper}" in first
 
 
-def test_help_of_an_experiment_names_its_fields(capsys):
+def test_help_of_an_experiment_names_its_fields_and_metrics(capsys):
     with pytest.raises(SystemExit) as stopped:
         cli.main(["run", "topk_pruning", "--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
     for flag in ("--sigma-p", "--K", "--prune-every", "--relu-grad-at-zero", "--seed", "--reading"):
         assert flag in shown
+    for name, info in metrics_of(experiments.get("topk_pruning")).items():
+        assert f"{name}: {info.help}" in " ".join(shown.split())
 
 
 HEAVY = ("jax", "matplotlib", "xarray", "scipy", "zarr", "numpy", "pandas", "flax", "optax", "distributed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -60,6 +61,36 @@ def test_importing_the_package_is_light():
     assert done.stdout.strip() == "[]"
 
 
-def test_public_names_exist_and_are_sorted():
-    assert sorted(snljax.__all__) == list(snljax.__all__)
-    assert all(hasattr(snljax, name) for name in snljax.__all__)
+def test_dir_shows_the_public_names():
+    assert dir(snljax) == sorted(snljax.__all__) == list(snljax.__all__)
+
+
+@pytest.mark.parametrize("name", snljax.__all__)
+def test_public_names_exist(name):
+    """A module of that name, or what a module calls so."""
+    found = getattr(snljax, name)
+    assert (found.__name__ if hasattr(found, "__name__") else name).split(".")[-1] in (
+        name,
+        {"zip": "together"}.get(name),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [
+        ("compare", "stats"),
+        ("metric", "experiment"),
+        ("papers", "papers"),
+        ("stats", "stats"),
+        ("together", "sweep.axes"),
+        ("zip", "sweep.axes"),
+    ],
+)
+def test_public_names_are_those_of_their_modules(name, home):
+    module = importlib.import_module(f"snljax.{home}")
+    assert getattr(snljax, name) is (module if name == home else getattr(module, name))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'sweeep'"):
+        snljax.sweeep  # noqa: B018

@@ -137,8 +137,8 @@ def _sweep_options(parser: Parser) -> None:
 
 
 def _field_options(parser: Parser, name: str) -> None:
-    """One option for each field of the experiment; several values make an axis."""
-    from snljax.experiment import fields_of, readings_of
+    """One option for each field of the experiment; several values make an axis. Its metrics are named below."""
+    from snljax.experiment import fields_of, metrics_of, readings_of
 
     experiment = experiments.get(name)
     several: dict[str, Any] = {"nargs": "+", "action": "extend", "metavar": "V"}  # an option given again adds to it
@@ -150,3 +150,5 @@ def _field_options(parser: Parser, name: str) -> None:
         group.add_argument(flag, dest=f"field_{info.name}", help=text.replace("%", "%%"), **several)
     group.add_argument("--seed", dest="field_seed", help="whole numbers; default 0", **several)
     group.add_argument("--reading", help=f"{' | '.join(readings_of(experiment))}")
+    metrics = "; ".join(f"{metric}: {info.help}" for metric, info in metrics_of(experiment).items())
+    parser.add_argument_group(f"metrics of {name}", metrics)
