@@ -1,4 +1,4 @@
-"""Network-steps per second on paper 000's heatmap, against PyTorch, plain JAX and the machine's own peak.
+"""Network-steps per second on the heatmap of paper 000 (dynamic TopK pruning), against PyTorch and plain JAX.
 
     python benchmarks/heatmap.py [--device cpu|gpu] [--points 4 8 16] [--rounds 7] [--quick]
 
@@ -245,7 +245,7 @@ def main() -> None:
         "rates": {n: common.spread(r) | {"turns": r.round(1).tolist()} for n, r in measured.items()},
     }  # fmt: skip
     path = common.write("heatmap", options.device, content)
-    title = f"Paper 000's heatmap on {info['cpu'] if device.platform == 'cpu' else device.device_kind}"
+    title = f"The heatmap of {snl.papers.cite('000')} on {info['cpu'] if device.platform == 'cpu' else device.device_kind}"
     title += f" ({info['cores']} cores), float32" if device.platform == "cpu" else ", float32"
     draw_chart(
         path.with_suffix(".png"), measured, chosen, float(np.median(measured[PEAK]) * flop[PEAK] / flop[SPAN]), title

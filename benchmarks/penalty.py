@@ -1,4 +1,4 @@
-"""Network-steps per second under per-example gradient regularisation (paper 003), against PyTorch.
+"""Network-steps per second under the penalty of paper 003 (per-example gradient regularisation), against PyTorch.
 
     python benchmarks/penalty.py [--points 4 8 16] [--rounds 7] [--quick]
 
@@ -49,7 +49,7 @@ def snljax(count: int, devices: tuple[Any, ...], **settings: Any) -> tuple[Conte
 
 
 class Pytorch:
-    """Paper 003's network in PyTorch: weights (2, m, d), patches (n, 2, d) of every network."""
+    """The network in PyTorch: weights (2, m, d), patches (n, 2, d) of every network."""
 
     def __init__(self, draw: Any, count: int, threads: int) -> None:
         self.threads, self.count = threads, count

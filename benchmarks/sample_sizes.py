@@ -1,7 +1,7 @@
 """Samples per class as an axis: one program with padding and weights, or one program for each size.
 
-Both train the plane of paper 001's Figure 4 (a) from nothing, compiling included, and must give the same
-accuracies. A size of its own saves the work on padding and pays with a compile.
+Both train the plane of paper 001 (benign overfitting and long tails), Figure 4 (a), from nothing, compiling included,
+and must give the same accuracies. A size of its own saves the work on padding and pays with a compile.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ def sweep(number: int, strengths: int, seeds: int, **settings: object) -> np.nda
 
 def forget() -> None:
     """As in a fresh process: nothing is compiled yet."""
-    program._trace.cache_clear()
-    program._compile.cache_clear()
+    program.forget()
     jax.clear_caches()
 
 
