@@ -245,7 +245,8 @@ def main() -> None:
         "rates": {n: common.spread(r) | {"turns": r.round(1).tolist()} for n, r in measured.items()},
     }  # fmt: skip
     path = common.write("heatmap", options.device, content)
-    title = f"The heatmap of {snl.papers.cite('000')} on {info['cpu'] if device.platform == 'cpu' else device.device_kind}"
+    where = info["cpu"] if device.platform == "cpu" else device.device_kind
+    title = f"The heatmap of {snl.papers.cite('000')} on {where}"
     title += f" ({info['cores']} cores), float32" if device.platform == "cpu" else ", float32"
     draw_chart(
         path.with_suffix(".png"), measured, chosen, float(np.median(measured[PEAK]) * flop[PEAK] / flop[SPAN]), title

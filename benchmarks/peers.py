@@ -1,4 +1,4 @@
-"""The system of paper 000 (dynamic TopK pruning) as one would write it without snljax: what benchmarks/heatmap.py compares with.
+"""Paper 000 (dynamic TopK pruning) as one would write it without snljax: what benchmarks/heatmap.py compares with.
 
 All of them hold the weights of each network, take the gradient by autodiff and exploit that a class's
 samples share one signal patch. ReLU has derivative 1 at 0: x * (x >= 0).
