@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
 
+from snljax.stats import Interval, check_level, t_interval
+
 T = TypeVar("T", np.ndarray, xr.DataArray)
-
-
-class Interval(NamedTuple):
-    """Mean over seeds and its two-sided t interval; the ends are NaN for a single seed and an infinite one."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if np.isnan(self.low):
-            return f"{self.mean:.4g}"
-        return f"{self.mean:.4g} [{self.low:.4g}, {self.high:.4g}]"
 
 
 class PowerLaw(NamedTuple):
@@ -30,83 +18,6 @@ class PowerLaw(NamedTuple):
     constant: Interval
     exponent: Interval
     points: int
-
-
-def interval(values: xr.DataArray | np.ndarray, level: float = 0.95) -> Interval:
-    r"""Mean and t interval over seeds.
-
-    .. math:: \bar v \pm t_{(1+\text{level})/2,\,S-1}\; s / \sqrt S
-
-    Args:
-        values: one real number per seed; NaN is left out. An infinite one (a ratio to 0) makes the mean
-            infinite, or NaN if there are both signs, and leaves the interval without ends.
-        level: coverage, between 0 and 1.
-
-    Returns:
-        Interval.
-
-    Raises:
-        ValueError: if the values are no real numbers, or level is not between 0 and 1.
-
-    Example:
-        >>> import numpy as np
-        >>> str(interval(np.array([1.0, 2.0, 3.0])))
-        '2 [-0.4841, 4.484]'
-    """
-    _check_level(level)
-    values = _real("values", np.asarray(values)).astype(float).ravel()
-    values = values[~np.isnan(values)]
-    if values.size == 0:
-        return Interval(np.nan, np.nan, np.nan)
-    if values.size == 1 or not np.isfinite(values).all():
-        with np.errstate(invalid="ignore"):  # ∞ - ∞
-            return Interval(float(values.mean()), np.nan, np.nan)
-    from scipy import stats  # slow to import, and not needed to train
-
-    half = stats.t.ppf((1 + level) / 2, values.size - 1) * stats.sem(values)
-    return Interval(float(values.mean()), float(values.mean() - half), float(values.mean() + half))
-
-
-def bootstrap(
-    values: xr.DataArray, statistic: Callable[[xr.DataArray], float], level: float = 0.95, resamples: int = 999
-) -> Interval:
-    """A number that needs many seeds at once, and its percentile bootstrap interval over seeds.
-
-    For what a single seed does not have: the crossing of a mean over seeds whose own values jump.
-
-    Args:
-        values: with a dimension ``seed``.
-        statistic: values (seeds drawn with replacement) -> number; NaN where it has none.
-        level: coverage, between 0 and 1.
-        resamples: how many times the seeds are drawn anew, at least once.
-
-    Returns:
-        Interval: the statistic of the values themselves, and the percentiles of the resamples that
-        have one; the ends are NaN for a single seed.
-
-    Raises:
-        ValueError: if the values have no seeds, or level or resamples are out of range.
-
-    Example:
-        >>> import xarray as xr
-        >>> v = xr.DataArray([1.0, 2.0, 3.0, 4.0], dims="seed")
-        >>> bootstrap(v, lambda v: float(v.mean())).mean
-        2.5
-    """
-    _check_level(level)
-    if not isinstance(resamples, int | np.integer) or resamples < 1:
-        raise ValueError(f"resamples: {resamples!r}; allowed: 1 or more, a whole number")
-    if not values.sizes.get("seed"):
-        raise ValueError(f"values: {_sizes(values)}; allowed: a dimension seed with one or more seeds")
-    seeds, rng = values.sizes["seed"], np.random.default_rng(0)
-    whole = float(statistic(values))
-    if seeds == 1:
-        return Interval(whole, np.nan, np.nan)
-    drawn = [float(statistic(values.isel(seed=rng.integers(seeds, size=seeds)))) for _ in range(resamples)]
-    if np.isnan(drawn).all():
-        return Interval(whole, np.nan, np.nan)
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(whole, float(low), float(high))
 
 
 def extract(values: xr.DataArray, along: str, threshold: float, side: Literal["upper", "lower"]) -> xr.DataArray:
@@ -203,7 +114,7 @@ def fit_power_law(boundary: xr.DataArray, x: str, level: float = 0.95) -> PowerL
         >>> round(law.constant.mean, 6), round(law.exponent.mean, 6)
         (95.0, -2.0)
     """
-    _check_level(level)
+    check_level(level)
     if x not in boundary.dims or x == "seed" or not set(boundary.dims) <= {x, "seed"}:
         raise ValueError(f"x: {x!r} of a boundary with {_sizes(boundary)}; allowed: dimensions x and seed alone")
     boundary = boundary if "seed" in boundary.dims else boundary.expand_dims("seed")
@@ -222,18 +133,13 @@ def fit_power_law(boundary: xr.DataArray, x: str, level: float = 0.95) -> PowerL
             constants.append(np.exp(intercept))
         exponents.append(exponent)
         points += int(good.sum())
-    return PowerLaw(interval(np.array(constants), level), interval(np.array(exponents), level), points)
+    return PowerLaw(t_interval(np.array(constants), level), t_interval(np.array(exponents), level), points)
 
 
 def _finite(value: Any) -> bool:
     """Whether a value is one finite real number."""
     value = np.asarray(value)
     return value.ndim == 0 and np.can_cast(value.dtype, float, "same_kind") and bool(np.isfinite(value))
-
-
-def _check_level(level: float) -> None:
-    if not _finite(level) or not 0 < level < 1:
-        raise ValueError(f"level: {level!r}; allowed: between 0 and 1, neither of them included")
 
 
 def _real(name: str, values: T) -> T:

@@ -1,42 +1,295 @@
-"""Claims: one sentence of a paper, what was measured, and whether it holds."""
+"""Claims: one sentence of a paper, what was measured, and by which rule it holds, or does not.
+
+A rule takes values over seeds and returns verdict, measured interval and the sentence of the threshold together:
+
+- `above`, `below` and `within` are about a mean over seeds. **An interval that straddles the threshold is undecided**;
+  a mean alone never decides.
+- `every` is about each single network, where one counterexample is enough.
+- `exact` is about numbers without chance: a formula, a paper's condition.
+
+**A single seed is not testable**, whatever it shows. `Finding.untestable` says so for a preset that is too small. Rules
+go by the plain t interval: their values are differences and ratios as often as losses, and a transform
+(`stats.interval`) would keep 0 out of an interval around a difference.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import Literal, NamedTuple
+import operator
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
-from snljax.boundary import Interval
+import numpy as np
+import xarray as xr
 
-Verdict = Literal["holds", "refuted", "not testable"]
+from snljax.stats import Interval, t_interval
+
+Verdict = Literal["holds", "refuted", "undecided", "not testable"]
+Relation = Literal["<", "≤", "≥", ">"]
+RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
+    "<": operator.lt,
+    "≤": operator.le,
+    "≥": operator.ge,
+    ">": operator.gt,
+}
+LEVEL = 0.95  # of all intervals
+
+
+class Finding(NamedTuple):
+    """What a rule returns: the verdict, the number it rests on, the sentence of the threshold, and why not, if not."""
+
+    verdict: Verdict
+    measured: Interval
+    threshold: str
+    reason: str = ""
+
+    def untestable(self, reason: str) -> Finding:
+        """The same, not testable for a reason: what was measured is shown, but does not count. None if it is empty.
+
+        Args:
+            reason: e.g. ``"1000 of 5000 steps"``; an empty one changes nothing.
+
+        Returns:
+            Finding.
+
+        Example:
+            >>> above([3.0, 4.0, 5.0], 0.0, "gain").untestable("1000 of 5000 steps").verdict
+            'not testable'
+        """
+        return self._replace(verdict="not testable", reason=_join(reason, self.reason)) if reason else self
 
 
 class Claim(NamedTuple):
     """One checked sentence.
 
-    text: the sentence. source: where the paper says it, and under which reading it was checked.
-    verdict: ``not testable`` where the preset cannot decide. measured: the number, with its interval
-    over seeds where there are several. threshold: what it is held against. note: why, or a caveat.
+    text: the sentence. source: where the paper says it, and under which reading it was checked. verdict, measured,
+    threshold: of the rule. note: why it is not testable, or a caveat.
     """
 
     text: str
     source: str
     verdict: Verdict
-    measured: Interval | float
+    measured: Interval
     threshold: str
     note: str = ""
 
+    @classmethod
+    def of(cls, text: str, source: str, rule: Finding, note: str = "") -> Claim:
+        """A sentence, where it stands, and what a rule found.
 
-def verdict(holds: bool, testable: bool = True) -> Verdict:
-    """The verdict of a check that may not be testable at this preset."""
-    if not testable:
+        Args:
+            text: the sentence.
+            source: paper, place and reading.
+            rule: from `above`, `below`, `within`, `every` or `exact`.
+            note: a caveat.
+
+        Returns:
+            Claim.
+
+        Example:
+            >>> Claim.of("it helps", "Theorem 1", above([3.0, 4.0, 5.0], 0.0, "gain")).verdict
+            'holds'
+        """
+        return cls(text, source, rule.verdict, rule.measured, rule.threshold, _join(rule.reason, note))
+
+
+def above(values: Any, level: float, what: str) -> Finding:
+    """A mean over seeds exceeds a level.
+
+    Args:
+        values: over seeds, one row of numbers or a DataArray with a dimension ``seed``; or an Interval that was
+            computed already, e.g. by `stats.bootstrap`. Other dimensions are cells, and the sentence is about every
+            one of them: it holds if all intervals lie above, and is refuted if one lies below even when the intervals
+            are widened for their number (Bonferroni).
+        level: the threshold.
+        what: the quantity, for the sentence of the threshold.
+
+    Returns:
+        Finding. ``holds`` if the interval lies above the level, ``refuted`` if no part of it does, else
+        ``undecided``; ``not testable`` without an interval (one seed, no value, infinite ones).
+
+    Example:
+        >>> found = above([0.3, 0.5, 0.4], 0.1, "gain in accuracy")
+        >>> found.verdict, str(found.measured), found.threshold
+        ('holds', '0.4 [0.1516, 0.6484]', 'gain in accuracy: interval above 0.1')
+        >>> above([0.3, 0.5], 0.1, "gain in accuracy").verdict
+        'undecided'
+    """
+    return _mean_rule(values, (level, math.inf), True, f"{what}: interval above {level:.4g}")
+
+
+def below(values: Any, level: float, what: str) -> Finding:
+    """A mean over seeds stays below a level; see `above`.
+
+    Args:
+        values: as in `above`.
+        level: the threshold.
+        what: the quantity, for the sentence of the threshold.
+
+    Returns:
+        Finding.
+
+    Example:
+        >>> below([0.3, 0.5, 0.4], 0.1, "error").verdict
+        'refuted'
+    """
+    return _mean_rule(values, (-math.inf, level), True, f"{what}: interval below {level:.4g}")
+
+
+def within(values: Any, low: float, high: float, what: str) -> Finding:
+    """A mean over seeds lies between two levels, them included; see `above`.
+
+    Also for "equals": a paper's number with a tolerance. An interval that merely contains the number proves nothing.
+
+    Args:
+        values: as in `above`.
+        low, high: the thresholds.
+        what: the quantity, for the sentence of the threshold.
+
+    Returns:
+        Finding.
+
+    Example:
+        >>> within([93.0, 97.0, 95.0], 76.0, 114.0, "K·σ_p²").threshold
+        'K·σ_p²: interval within 76 to 114'
+    """
+    return _mean_rule(values, (low, high), False, f"{what}: interval within {low:.4g} to {high:.4g}")
+
+
+def every(values: xr.DataArray, relation: Relation, level: float, what: str) -> Finding:
+    """Each single network, of every cell and seed, fulfils a relation.
+
+    It is about the networks that were trained, not about a mean, so that no interval can straddle: one counterexample
+    refutes. That all hold says so for these seeds, two or more, and leaves a rare exception possible: the sentence of
+    the threshold says how many networks there were.
+
+    Args:
+        values: with a dimension ``seed``; all others are cells. NaN fulfils nothing: a network that diverged, or
+            never got there, is a counterexample.
+        relation: ``"<"``, ``"≤"``, ``"≥"`` or ``">"``.
+        level: the threshold.
+        what: the quantity, for the sentence of the threshold.
+
+    Returns:
+        Finding; measured are the mean, and the smallest and the largest of the networks that have a number.
+
+    Raises:
+        ValueError: if the relation is another, or there is no dimension seed or no network.
+
+    Example:
+        >>> import xarray as xr
+        >>> loss = xr.DataArray([[0.001, 0.002], [0.003, 0.02]], dims=("K", "seed"))
+        >>> found = every(loss, "<", 0.01, "training loss")
+        >>> found.verdict, str(found.measured), found.reason
+        ('refuted', '0.0065 [0.001, 0.02]', '1 of 4 networks do not')
+    """
+    if relation not in RELATIONS:
+        raise ValueError(f"relation: {relation!r}; allowed: {', '.join(RELATIONS)}")
+    if "seed" not in values.dims or not values.size:
+        raise ValueError(f"values: dimensions {', '.join(map(str, values.dims)) or 'none'}; allowed: seed, one or more")
+    fails = int((~RELATIONS[relation](values, level)).sum())
+    numbers = values.values[~np.isnan(values.values)].astype(float)
+    mean, low, high = map(float, (numbers.mean(), numbers.min(), numbers.max()) if numbers.size else (math.nan,) * 3)
+    found = Finding(
+        "refuted" if fails else "holds",
+        Interval(mean, low, high, "range"),
+        f"{what} {relation} {level:.4g} in each of {values.size} networks",
+        f"{fails} of {values.size} networks do not" if fails else "",
+    )
+    return found.untestable("a single seed") if values.sizes["seed"] == 1 else found
+
+
+def exact(values: Any, relation: Relation, level: float, what: str) -> Finding:
+    """Numbers without chance, a formula's or a condition's parts, all fulfil a relation.
+
+    Args:
+        values: one number or several, none of them measured.
+        relation: ``"<"``, ``"≤"``, ``"≥"`` or ``">"``.
+        level: the threshold.
+        what: the quantity, for the sentence of the threshold.
+
+    Returns:
+        Finding, never undecided; measured is the number farthest from fulfilling it, without an interval.
+
+    Raises:
+        ValueError: if the relation is another, or a value is NaN or there is none.
+
+    Example:
+        >>> found = exact([3.5, 0.2], "≥", 1.0, "parts of Condition 2.2")
+        >>> found.verdict, str(found.measured), found.threshold
+        ('refuted', '0.2', 'parts of Condition 2.2 ≥ 1')
+    """
+    if relation not in RELATIONS:
+        raise ValueError(f"relation: {relation!r}; allowed: {', '.join(RELATIONS)}")
+    numbers = np.asarray(values, float).ravel()
+    if numbers.size == 0 or np.isnan(numbers).any():
+        raise ValueError(f"values: {values!r}; allowed: one or more numbers, none of them NaN")
+    worst = float(numbers.max() if relation in ("<", "≤") else numbers.min())
+    holds = bool(RELATIONS[relation](worst, level))
+    measured = Interval(worst, math.nan, math.nan, "exact")
+    return Finding("holds" if holds else "refuted", measured, f"{what} {relation} {level:.4g}")
+
+
+def _mean_rule(values: Any, region: tuple[float, float], strict: bool, threshold: str) -> Finding:
+    """The verdict about a mean, or about the means of many cells at once."""
+    if isinstance(values, Interval):
+        verdict = _verdict(values, region, strict)
+        return Finding(verdict, values, threshold, "no interval" if verdict == "not testable" else "")
+    rows = _rows(values)
+    found = [t_interval(row, LEVEL) for row in rows]
+    verdicts = [_verdict(one, region, strict) for one in found]
+    measured = min(found, key=lambda one: _margin(one, region))
+    lost = sum(int(np.isnan(row).sum()) for row in rows)
+    reason = f"{lost} of {sum(map(len, rows))} have no value" if lost else ""
+    if len(rows) > 1:
+        threshold = f"{threshold}, in each of {len(rows)} cells"
+    if "not testable" in verdicts:  # a cell without an interval leaves the whole sentence open
+        measured = found[verdicts.index("not testable")]
+        return Finding("not testable", measured, threshold, _join(_why(measured), reason))
+    if set(verdicts) == {"holds"} or len(rows) == 1:
+        return Finding(verdicts[0], measured, threshold, reason)
+    kind = f"{100 * LEVEL:g} % t, widened for {len(rows)} cells"
+    wide = [t_interval(row, 1 - (1 - LEVEL) / len(rows))._replace(kind=kind) for row in rows]
+    outside = [one for one in wide if _verdict(one, region, strict) == "refuted"]
+    if not outside:
+        return Finding("undecided", measured, threshold, reason)
+    return Finding("refuted", min(outside, key=lambda one: _margin(one, region)), threshold, reason)
+
+
+def _verdict(found: Interval, region: tuple[float, float], strict: bool) -> Verdict:
+    """Where an interval lies: in the region, out of it, or across its edge. strict: the edges are not of the region."""
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return "not testable"
-    return "holds" if holds else "refuted"
+    low, high = region
+    inside, outside = (operator.lt, operator.le) if strict else (operator.le, operator.lt)
+    if inside(low, found.low) and inside(found.high, high):
+        return "holds"
+    return "refuted" if outside(found.high, low) or outside(high, found.low) else "undecided"
 
 
-def above(found: Interval, level: float = 0.0) -> Verdict:
-    """Of a claim that something exceeds a level: an interval that contains the level decides nothing."""
-    return verdict(found.low > level, found.low > level or found.high < level)
+def _margin(found: Interval, region: tuple[float, float]) -> float:
+    """How far inside the region the interval ends; negative outside."""
+    margin = min(found.low - region[0], region[1] - found.high)
+    return margin if not math.isnan(margin) else -math.inf
+
+
+def _why(measured: Interval) -> str:
+    if math.isnan(measured.mean):
+        return "nothing measured"
+    return "a single seed" if math.isfinite(measured.mean) else "infinite values"
+
+
+def _rows(values: Any) -> list[np.ndarray]:
+    """Values over seeds, one row for each cell."""
+    if not isinstance(values, xr.DataArray):
+        values = xr.DataArray(np.asarray(values), dims=("seed",))
+    if "seed" not in values.dims and values.ndim != 1:
+        raise ValueError(
+            f"values: dimensions {', '.join(map(str, values.dims)) or 'none'}; allowed: seed, or one alone"
+        )
+    rows = values.transpose(..., "seed" if "seed" in values.dims else values.dims[0]).values
+    return list(rows.reshape(-1, rows.shape[-1]))
 
 
 def to_markdown(title: str, claims: list[Claim], remarks: list[str]) -> str:
@@ -44,27 +297,32 @@ def to_markdown(title: str, claims: list[Claim], remarks: list[str]) -> str:
     lines = [f"# {title}", "", *(f"- {r}" for r in remarks), "", "| claim | source | verdict | measured | threshold |"]
     lines.append("|---|---|---|---|---|")
     for c in claims:
-        note = f" ({c.note})" if c.note else ""
+        note = f"; {c.note}" if c.note else ""
         cells = (c.text, c.source, f"**{c.verdict}**", f"{_text(c.measured)}{note}", c.threshold)
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
-    return "\n".join([*lines, "", "Brackets: 95 % t interval, over seeds where nothing else is said.", ""])
+    return "\n".join([*lines, "", LEGEND, ""])
+
+
+LEGEND = (
+    "Brackets: t, a t interval of the mean; bootstrap, over resampled seeds; range, the smallest and the largest of "
+    "single networks. Over seeds where nothing else is said. Exact: a number without chance. Undecided: the interval "
+    "straddles the threshold."
+)
 
 
 def to_json(title: str, claims: list[Claim], remarks: list[str]) -> str:
-    """The report for programs; NaN becomes null."""
+    """The report for programs; NaN becomes null, and ``kind`` says what the interval is."""
     rows = []
     for c in claims:
-        measured = c.measured if isinstance(c.measured, Interval) else Interval(c.measured, math.nan, math.nan)
-        low, high = (_number(v) for v in measured[1:])
-        rows.append(
-            c._asdict() | {"measured": _number(measured.mean), "interval": None if low is None else [low, high]}
-        )
+        mean, low, high = (_number(v) for v in c.measured[:3])
+        interval = None if low is None and high is None else [low, high]
+        rows.append(c._asdict() | {"measured": mean, "interval": interval, "kind": c.measured.kind})
     return json.dumps({"title": title, "remarks": remarks, "claims": rows}, indent=2, ensure_ascii=False) + "\n"
 
 
 def to_terminal(claims: list[Claim]) -> str:
     """A few lines for each claim."""
-    mark = {"holds": "✓", "refuted": "✗", "not testable": "?"}
+    mark = {"holds": "✓", "refuted": "✗", "undecided": "~", "not testable": "?"}
     lines = []
     for c in claims:
         lines.append(f"{mark[c.verdict]} {c.verdict}: {c.text} [{c.source}]")
@@ -74,9 +332,21 @@ def to_terminal(claims: list[Claim]) -> str:
     return "\n".join(lines)
 
 
-def _text(value: Interval | float) -> str:
-    return str(value) if isinstance(value, Interval) else f"{value:.4g}"
+def _text(value: Interval) -> str:
+    """The number, its interval, and what that is; a number alone is exact, or one seed's."""
+    if math.isnan(value.low):
+        return f"{value} (exact)" if value.kind == "exact" else f"{value} (no interval)"
+    return f"{value} ({value.kind})"
+
+
+def _join(*parts: str) -> str:
+    return "; ".join(p for p in parts if p)
 
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def verdict(holds: bool, testable: bool = True) -> Verdict:
+    """Until all figures go by rules."""
+    return "not testable" if not testable else "holds" if holds else "refuted"
