@@ -109,6 +109,19 @@ def metrics_of(experiment: Experiment) -> dict[str, MetricInfo]:
     return {n: m._replace(dims=own.get(n, ())) for n, m in (unsaid | dict(experiment.metrics)).items()}
 
 
+def attributes_of(experiment: Experiment) -> dict[str, dict[str, str]]:
+    """Metric name -> what its variable in a Dataset carries: ``long_name``, ``symbol`` and ``units``, as far as said.
+
+    Args:
+        experiment: an Experiment.
+
+    Returns:
+        Metric name -> attribute -> text.
+    """
+    said = {n: {"long_name": m.help, "symbol": m.symbol, "units": m.unit} for n, m in metrics_of(experiment).items()}
+    return {n: {key: text for key, text in about.items() if text} for n, about in said.items()}
+
+
 def dims_of(experiment: Experiment) -> dict[str, tuple[str, ...]]:
     """Metric name -> names of its own dimensions, for the metrics that have some.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from snljax.sweep.files import PIECE, StoreError
 from snljax.sweep.layout import Block
-from snljax.sweep.values import FIRST_BAD, missing
+from snljax.variables import FIRST_BAD, missing
 
 _CRC_BYTES = 4
 

@@ -12,30 +12,34 @@ import xarray as xr
 from xarray.backends import BackendArray, BackendEntrypoint
 from xarray.core import indexing
 
+from snljax.experiment import attributes_of, dims_of
+from snljax.sweep.axes import Axis
 from snljax.sweep.files import PIECE
-from snljax.sweep.grid import Axis, Grid
+from snljax.sweep.grid import Grid
 from snljax.sweep.store import Store
 from snljax.sweep.train import Work
-from snljax.sweep.values import DIVERGED, DONE, FIRST_BAD, PENDING, STATUS, missing
+from snljax.variables import DIVERGED, DONE, FIRST_BAD, PENDING, STATUS, missing
 
 
 class Labels(NamedTuple):
     """How a Dataset is labelled.
 
     axes: its dimensions in order; ``seed`` among them unless there is one seed and no such axis.
-    names: field -> symbol. dims: metric -> names of its own dimensions. records: steps, or None.
+    names: field -> symbol. dims: metric -> names of its own dimensions. metrics: metric -> its attributes.
+    records: steps, or None.
     """
 
     axes: tuple[Axis, ...]
     names: Mapping[str, str]
     dims: Mapping[str, Sequence[str]]
+    metrics: Mapping[str, Mapping[str, str]]
     records: tuple[int, ...] | None
 
 
 def labels_of(grid: Grid, records: tuple[int, ...] | None) -> Labels:
     """The labels of a grid's Dataset."""
     names = {n: grid.label(n) for axis in grid.axes for n in (axis.name, *axis.fields)}
-    return Labels(grid.axes, names, dict(grid.experiment.dims), records)
+    return Labels(grid.axes, names, dims_of(grid.experiment), attributes_of(grid.experiment), records)
 
 
 class Results:
@@ -109,7 +113,7 @@ def labelled(labels: Labels, variables: Mapping[str, Any], attrs: dict[str, Any]
         inner = values.ndim - len(outer) - len(step)
         own = list(labels.dims.get(name, ()))
         own = own if len(own) == inner else [f"{name}_dim_{i}" for i in range(inner)]
-        about = {"long_name": name.replace("_", " ")}
+        about = {"long_name": name.replace("_", " "), **labels.metrics.get(name, {})}
         if values.dtype.kind != "f":
             about["comment"] = f"{missing(values.dtype)} where status is not done"
         data[name] = xr.Variable([*outer, *step, *own], values, about)
@@ -229,7 +233,8 @@ def _labels_of(store: Store, records: tuple[int, ...] | None) -> tuple[Labels, d
         axes.append(Axis(name, coordinate, columns))
     if not store.manifest["seed_axis"] and len(store.values["seed"]) == 1:
         axes.pop()
-    return Labels(tuple(axes), store.manifest["labels"], store.manifest["dims"], records), positions
+    m = store.manifest
+    return Labels(tuple(axes), m["labels"], m["dims"], m.get("metrics", {}), records), positions
 
 
 class _CellArray(BackendArray):

@@ -30,7 +30,7 @@ from snljax.experiment import Experiment, fields_of, traced_fields
 from snljax.sweep import memory as memories
 from snljax.sweep.host_code import host_code, snapshot
 from snljax.sweep.layout import Block
-from snljax.sweep.values import FIRST_BAD, STATUS
+from snljax.variables import FIRST_BAD, STATUS
 
 MATMUL_PRECISION = {"highest": "highest", "tf32": "tensorfloat32"}
 _KEPT = 128  # programs that stay compiled in a process

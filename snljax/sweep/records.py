@@ -13,7 +13,7 @@ import numpy as np
 
 from snljax.sweep import files, memory
 from snljax.sweep.layout import Block
-from snljax.sweep.values import missing
+from snljax.variables import missing
 
 _RELEASE_BYTES = 4_000_000  # written to the file before its pages are let go
 

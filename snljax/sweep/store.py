@@ -32,15 +32,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from snljax.experiment import fields_of
+from snljax.experiment import attributes_of, dims_of, fields_of
 from snljax.sweep import chunks, files
 from snljax.sweep.files import StoreError
 from snljax.sweep.layout import Block, Layout
-from snljax.sweep.values import FIRST_BAD
 from snljax.sweep.writers import Writers
+from snljax.variables import FIRST_BAD
 
 if TYPE_CHECKING:  # looking at a store needs neither JAX nor the experiments
-    from snljax.sweep.grid import Axis, Grid
+    from snljax.sweep.axes import Axis
+    from snljax.sweep.grid import Grid
 
 FORMAT = 2
 MANIFEST = "manifest.json"
@@ -138,7 +139,8 @@ class Store:
                 for a, s in zip(grid.point_axes, grid.static_axes, strict=True)
             ],
             "labels": {n: f.symbol for n, f in info.items()},
-            "dims": {n: list(d) for n, d in grid.experiment.dims.items()},
+            "dims": {n: list(d) for n, d in dims_of(grid.experiment).items()},
+            "metrics": attributes_of(grid.experiment),
             "seed_axis": "seed" in grid.shape,
             **shared,
         }

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from snljax.experiment import traced_fields
+from snljax.experiment import dims_of, traced_fields
 from snljax.sweep import blocks as block_shapes
 from snljax.sweep import devices as local_devices
 from snljax.sweep import memory as memories
@@ -22,7 +22,7 @@ from snljax.sweep.layout import Block, Layout
 from snljax.sweep.program import OverBudgetError, Program, Programs
 from snljax.sweep.records import Records
 from snljax.sweep.store import Checkpoint, Store
-from snljax.sweep.values import FIRST_BAD
+from snljax.variables import FIRST_BAD
 
 _SEGMENT_SECONDS = 0.5  # how often the host looks: progress, divergence, Ctrl-C
 _FIRST_SEGMENT = 8
@@ -482,7 +482,7 @@ def check_names(grid: Grid, shapes: dict[str, tuple[int, ...]]) -> None:
         raise ValueError(f"{name}: an axis, and a metric of {experiment.name}; allowed: another name for the axis")
     lengths: dict[str, tuple[str, int]] = {}
     for name, inner in shapes.items():
-        own = experiment.dims.get(name)
+        own = dims_of(experiment).get(name)
         if own is None:
             continue
         if isinstance(own, str) or len(own) != len(inner) or not all(isinstance(d, str) for d in own):

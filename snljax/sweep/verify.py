@@ -14,8 +14,9 @@ from snljax import experiments
 from snljax.experiment import Experiment
 from snljax.sweep import chunks
 from snljax.sweep import devices as local_devices
+from snljax.sweep.axes import together
 from snljax.sweep.files import StoreError
-from snljax.sweep.grid import Grid, zip
+from snljax.sweep.grid import Grid
 from snljax.sweep.program import static_key
 from snljax.sweep.store import Store
 from snljax.sweep.train import Job, Trainer, programs_of, work_of
@@ -129,9 +130,9 @@ def _grid_of(store: Store, experiment: Experiment) -> Grid:
         rows = store.values[axis["name"]]
         columns = {f: [row[i] for row in rows] for i, f in enumerate(axis["fields"])}
         if axis["numbered"]:
-            named[axis["name"]] = zip(**columns)
+            named[axis["name"]] = together(**columns)
         elif len(columns) > 1:
-            bundles.append(zip(**columns))
+            bundles.append(together(**columns))
         else:
             named |= columns
     seeds = [row[0] for row in store.values["seed"]]

@@ -17,7 +17,7 @@ from snljax import Grid, experiments
 from snljax.experiments.topk_pruning import EXPERIMENT
 from snljax.sweep import engine
 from snljax.sweep.program import Programs
-from snljax.sweep.values import DIVERGED, DONE, PENDING
+from snljax.variables import DIVERGED, DONE, PENDING
 
 BLOCK = (1, 4)
 TRACES: list[tuple[int, ...]] = []

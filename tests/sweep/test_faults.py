@@ -31,7 +31,7 @@ from harness import POWERS, PYTHONPATH, assert_same_bits, need_devices
 import snljax as snl
 from snljax.sweep.status import status
 from snljax.sweep.store import Checkpoint, Store
-from snljax.sweep.values import DONE, PENDING
+from snljax.variables import DONE, PENDING
 
 SHARDS = ("first of two", "second of two")
 

@@ -212,7 +212,7 @@ def test_toml_spellings(write):
         (lambda: Grid(NAME, reading="fited"), ("reading", "'fited'", "did you mean 'fitted'?", "printed")),
         (lambda: Grid(NAME, reading=["printed"]), ("reading", "['printed']", "printed")),
         (lambda: Grid(NAME, reading=np.ones((9, 9))), ("reading", "array", "printed")),
-        (lambda: Grid(NAME, reading=snl.zip(mu=[1])), ("reading", "Zip", "printed")),
+        (lambda: Grid(NAME, reading=snl.zip(mu=[1])), ("reading", "Together", "printed")),
         (lambda: Grid(np.ones((9, 9))), ("experiment", "ndarray", "a name or an Experiment")),
         (lambda: Grid(NAME, descent="dens"), ("descent", "'dens'", "did you mean 'dense'?", "'span'")),
         # ranges, also against other fields
@@ -276,8 +276,8 @@ def test_toml_spellings(write):
         (lambda: Grid(NAME, snl.zip(sigma_p=[0.1], mu=[1]), mu=[2, 3]), ("mu", "twice")),
         (lambda: Grid(NAME, mu=snl.zip(sigma_p=[0.1])), ("mu", "another name")),
         (lambda: Grid(NAME, step=snl.zip(sigma_p=[0.1])), ("step", "another name")),
-        (lambda: Grid(NAME, {"sigma_p": [0.1, 0.2]}), ("dict", "zip")),
-        (lambda: Grid(NAME, [0.1, 0.2]), ("list", "zip")),
+        (lambda: Grid(NAME, {"sigma_p": [0.1, 0.2]}), ("dict", "together")),
+        (lambda: Grid(NAME, [0.1, 0.2]), ("list", "together")),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )  # fmt: skip

@@ -37,7 +37,7 @@ from snljax.sweep.layout import Block
 from snljax.sweep.program import Programs
 from snljax.sweep.records import Records
 from snljax.sweep.store import Store
-from snljax.sweep.values import DIVERGED, DONE, PENDING
+from snljax.variables import DIVERGED, DONE, PENDING
 from snljax.sweep.writers import Writers
 
 RATES = [0.1, 0.2, 0.3, 0.4]

@@ -31,7 +31,7 @@ from snljax.sweep import store as stores
 from snljax.sweep import train
 from snljax.sweep.status import report, status
 from snljax.sweep.store import Store
-from snljax.sweep.values import DIVERGED, PENDING
+from snljax.variables import DIVERGED, PENDING
 
 BLOCK = (1, 4)
 RATES = [0.5, 0.25, 2.0, 1e30, 1.5, 0.75]  # the fourth leaves float32 after two updates
