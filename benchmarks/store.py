@@ -27,6 +27,7 @@ import numpy as np
 
 import snljax as snl
 from snljax import figures
+from snljax.reproduce import grid_of
 from snljax.sweep import devices as local_devices
 from snljax.sweep import engine, files
 from snljax.sweep import program as programs
@@ -34,7 +35,7 @@ from snljax.sweep.layout import Block
 from snljax.sweep.status import status
 from snljax.sweep.store import Store
 from snljax.sweep.train import programs_of
-from snljax.sweep.values import FIRST_BAD
+from snljax.variables import FIRST_BAD
 from snljax.sweep.writers import Writers
 
 PARTS = ("overhead", "million", "memory")
@@ -139,10 +140,8 @@ class Stopwatch:
 
 def overhead(device: Any, folder: pathlib.Path, pairs: int, quick: bool) -> dict[str, Any]:
     """The quick heatmap with a store against without, and the share of its time that store calls take."""
-    settings = dict(figures.get("topk-heatmap").presets["quick"]["fitted"])
-    if quick:
-        settings["steps"] = 100
-    grid = snl.Grid("topk_pruning", **settings)
+    heatmap = figures.get("topk-heatmap").presets["quick"]["fitted"]
+    grid = grid_of(heatmap.but(steps=100) if quick else heatmap)
     options = {"progress": False, "devices": None if device.platform == "cpu" else [device]}
     watches: list[tuple[Stopwatch, float]] = []
 

@@ -10,9 +10,12 @@ import xarray as xr
 
 from snljax import figures
 from snljax.figures.claims import Claim, to_json, to_markdown
-from snljax.measures import image_statistics
+from snljax.figures.presets import Sweep
+from snljax.output import make_folder
+from snljax.sweep.axes import together
 from snljax.sweep.engine import sweep
-from snljax.sweep.grid import Grid, zip
+from snljax.sweep.grid import Grid
+from snljax.variables import DIVERGED
 
 
 class Report(NamedTuple):
@@ -58,31 +61,27 @@ def reproduce(
         raise ValueError(f"preset: {preset!r} is not known to {name}; allowed: {', '.join(figure.presets)}")
     folder = pathlib.Path(out) / f"{name}-{preset}"
     plan = figure.presets[preset]
-    grids = {label: _grid(settings) for label, settings in plan.items() if "compute" not in settings}
+    grids = {label: grid_of(part) for label, part in plan.items() if isinstance(part, Sweep)}
     make_folder(folder)
 
     started = time.perf_counter()
     datasets: dict[str, xr.Dataset] = {}
     files: list[pathlib.Path] = []
-    for label, settings in plan.items():
-        if label in grids:
-            grid, record_every = grids[label]
-            store = folder / f"{label}.store"
-            datasets[label] = sweep(grid, store=store, record_every=record_every, progress=progress, **options)
+    for label, part in plan.items():
+        if isinstance(part, Sweep):
+            store, every = folder / f"{label}.store", part.record_every
+            datasets[label] = sweep(grids[label], store=store, record_every=every, progress=progress, **options)
         else:
-            datasets[label] = _computed(**settings)
+            since = time.perf_counter()
+            ds = part.dataset()
+            datasets[label] = ds.assign_attrs(wall_seconds=round(time.perf_counter() - since, 1))
         files.append(folder / f"{label}.nc")
         datasets[label].to_netcdf(files[-1])
     compiling = sum(datasets[n].attrs["compile_seconds"] + datasets[n].attrs["probe_seconds"] for n in grids)
     trained = time.perf_counter()
 
-    pictures = figure.draw(datasets, preset)
-    for picture, drawn in pictures.items():
-        for suffix in ("png", "pdf"):
-            files.append(folder / f"{picture}.{suffix}")
-            drawn.savefig(files[-1], dpi=200)
-        _close(drawn)
-    claims = figure.claims(datasets, preset)
+    files += _drawn(figure, datasets, folder)
+    claims = figure.claims(datasets)
     title, remarks = f"{name}, preset {preset}", [_remark(n, grids.get(n), ds) for n, ds in datasets.items()]
     for file, text in (
         ("claims.md", to_markdown(title, claims, remarks)),
@@ -98,40 +97,48 @@ def reproduce(
     return Report(datasets, claims, files, seconds)
 
 
-def make_folder(folder: pathlib.Path) -> None:
-    """Make a folder for results, before anything is trained; ValueError if that cannot be."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"out: {folder} cannot be made ({error.strerror}); allowed: a folder to write into") from None
+def grid_of(part: Sweep) -> Grid:
+    """What a figure's sweep trains.
+
+    Args:
+        part: as its preset says.
+
+    Returns:
+        The Grid; a table of columns is one axis that moves several fields together.
+
+    Raises:
+        ValueError: as `Grid`.
+
+    Example:
+        >>> grid_of(Sweep("topk_pruning", level={"sigma_p": [0.5, 1.0], "sigma_0": [0.01, 0.1]})).shape
+        {'level': 2}
+    """
+    fields = {n: together(**v) if isinstance(v, dict) else v for n, v in part.fields.items()}
+    return Grid(part.experiment, reading=part.reading, **fields)
 
 
-def _grid(settings: dict[str, Any]) -> tuple[Grid, int | None]:
-    """A preset's sweep: a table of columns is one axis that moves several fields."""
-    plain: dict[str, Any] = {n: zip(**v) if isinstance(v, dict) else v for n, v in settings.items()}
-    record_every = plain.pop("record_every", None)
-    return Grid(plain.pop("experiment", "topk_pruning"), **plain), record_every
+def _drawn(figure: figures.Figure, datasets: dict[str, xr.Dataset], folder: pathlib.Path) -> list[pathlib.Path]:
+    """The pictures of a figure, written."""
+    import matplotlib.pyplot as plt  # heavy, and not needed to train
+
+    from snljax import plotting
+
+    files = []
+    with plotting.style():
+        for picture, drawn in figure.draw(datasets).items():
+            for suffix in ("png", "pdf"):
+                files.append(folder / f"{picture}.{suffix}")
+                drawn.savefig(files[-1])
+            plt.close(drawn)
+    return files
 
 
-def _computed(compute: str, **settings: Any) -> xr.Dataset:
-    """What a function of image_statistics returns, and how long it took."""
-    since = time.perf_counter()
-    ds = getattr(image_statistics, compute)(**settings)
-    return ds.assign_attrs(wall_seconds=round(time.perf_counter() - since, 1))
-
-
-def _remark(label: str, planned: tuple[Grid, int | None] | None, ds: xr.Dataset) -> str:
-    if planned is None:
+def _remark(label: str, grid: Grid | None, ds: xr.Dataset) -> str:
+    if grid is None:
         return f"{label}: {ds.attrs['images']} images, {ds.attrs['wall_seconds']:.0f} s"
-    grid = planned[0]
     shape = " × ".join(f"{n} {name}" for name, n in grid.shape.items())
     return (
         f"{label}: {shape}, {grid.config.steps} steps, reading {grid.reading}, "
-        f"{int((ds.status == 2).sum())} diverged; {ds.attrs['device']}, {ds.attrs['wall_seconds']:.0f} s this time"
+        f"{int((ds.status == DIVERGED).sum())} diverged; {ds.attrs['device']}, "
+        f"{ds.attrs['wall_seconds']:.0f} s this time"
     )
-
-
-def _close(drawn: Any) -> None:
-    import matplotlib.pyplot as plt  # heavy, and not needed to train
-
-    plt.close(drawn)

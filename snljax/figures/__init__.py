@@ -2,50 +2,145 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-# Figure name -> module, so that listing them imports nothing heavy.
+from snljax.figures.presets import Computed, Preset, Sweep
+from snljax.wording import unknown
+
+__all__ = ["NAMES", "Computed", "Entry", "Figure", "Preset", "Sweep", "get"]
+
+
+class Entry(NamedTuple):
+    """What a list of figures prints. module: of this package. experiment: whose paper it is of. summary: one line."""
+
+    module: str
+    experiment: str
+    summary: str
+
+
+# Figure name -> Entry, so that listing them imports nothing heavy.
 NAMES = {
-    "topk-heatmap": "topk_pruning",
-    "topk-boundary": "topk_pruning",
-    "topk-protocols": "topk_pruning",
-    "noise-heatmap": "heterogeneous_noise",
-    "sample-size-heatmap": "heterogeneous_noise",
-    "minority-accuracy": "heterogeneous_noise",
-    "long-tail-accuracy": "heterogeneous_noise",
-    "influence-extremes": "image_memorization",
-    "noise-correlation-matrix": "image_memorization",
-    "influence-removal": "image_memorization",
-    "class-shapes": "image_memorization",
-    "random-pruning-error": "random_pruning",
-    "random-pruning-theory": "random_pruning",
-    "pegr-curves": "gradient_regularization",
-    "pegr-heatmap": "gradient_regularization",
-    "contrastive-alignment": "contrastive",
-    "contrastive-similarity": "contrastive",
-    "contrastive-regression": "contrastive",
-    "contrastive-neurons": "contrastive",
-    "contrastive-stages": "contrastive",
-    "contrastive-pruning": "contrastive",
+    "topk-heatmap": Entry(
+        "topk_pruning",
+        "topk_pruning",
+        "Fig. 1 and 2 of paper 000: test loss over noise level and kept weights, with both boundary curves",
+    ),
+    "topk-boundary": Entry(
+        "topk_pruning",
+        "topk_pruning",
+        "the upper boundary of paper 000 at 5000 steps, beyond the plotted range, under both readings",
+    ),
+    "topk-protocols": Entry(
+        "topk_pruning",
+        "topk_pruning",
+        "under which pruning protocol does over-pruning appear? (ours, on paper 000)",
+    ),
+    "noise-heatmap": Entry(
+        "heterogeneous_noise",
+        "heterogeneous_noise",
+        "Figure 3 of paper 001: test accuracy over feature strength and noise correlation",
+    ),
+    "sample-size-heatmap": Entry(
+        "heterogeneous_noise",
+        "heterogeneous_noise",
+        "Figure 4 of paper 001: test accuracy over the number of samples, with and without a feature",
+    ),
+    "minority-accuracy": Entry(
+        "heterogeneous_noise",
+        "heterogeneous_noise",
+        "increasing the majority hurts the minority: accuracy of a class as the others grow (ours, paper 001)",
+    ),
+    "long-tail-accuracy": Entry(
+        "heterogeneous_noise",
+        "heterogeneous_noise",
+        "test accuracy against the long-tail level L (ours, paper 001)",
+    ),
+    "influence-extremes": Entry(
+        "image_memorization",
+        "influence_removal",
+        "Figure 5 of paper 001: the images of highest and lowest influence in each class",
+    ),
+    "noise-correlation-matrix": Entry(
+        "image_memorization",
+        "influence_removal",
+        "Figure 6 of paper 001: overlap of the noise of each pair of classes, and Γ",
+    ),
+    "influence-removal": Entry(
+        "image_memorization",
+        "influence_removal",
+        "Figure 7 of paper 001: accuracy of LeNet without images of high, low or random influence",
+    ),
+    "class-shapes": Entry(
+        "image_memorization",
+        "influence_removal",
+        "Figure 1 of paper 001: t-SNE of the classes, against classes of equal noise",
+    ),
+    "random-pruning-error": Entry(
+        "random_pruning",
+        "random_pruning",
+        "Figure 2 of paper 002: training and test error over the pruned fraction, at two noise levels",
+    ),
+    "random-pruning-theory": Entry(
+        "random_pruning",
+        "random_pruning",
+        "mild benefit and over-pruning collapse in the theory's regime (ours, paper 002)",
+    ),
+    "pegr-curves": Entry(
+        "gradient_regularization",
+        "gradient_regularization",
+        "Figures 1 to 4 of paper 003: loss, signal, noise and accuracy under PEGR, FGR and standard training",
+    ),
+    "pegr-heatmap": Entry(
+        "gradient_regularization",
+        "gradient_regularization",
+        "where PEGR helps and where it diverges: test accuracy over λ and σ_p (ours, paper 003)",
+    ),
+    "contrastive-alignment": Entry(
+        "contrastive",
+        "contrastive",
+        "Figures 2 and 3 of paper 004: neurons aligned with the minority feature, over ε_min and noise",
+    ),
+    "contrastive-similarity": Entry(
+        "contrastive",
+        "contrastive",
+        "Figure 4 of paper 004: cosine of positive test pairs, over ε_min and noise",
+    ),
+    "contrastive-regression": Entry(
+        "contrastive",
+        "contrastive",
+        "Figure 5 of paper 004: test error of a linear probe of the latents, over ε_min and noise",
+    ),
+    "contrastive-neurons": Entry(
+        "contrastive",
+        "contrastive",
+        "Figure 6 of paper 004: which neurons learn which features, lucky and mixed ones",
+    ),
+    "contrastive-stages": Entry(
+        "contrastive",
+        "contrastive",
+        "Figure 1 of paper 004: projections over training, with T₁ and T₂",
+    ),
+    "contrastive-pruning": Entry(
+        "contrastive",
+        "contrastive",
+        "what pruning does to the minority feature, under both readings and against a random mask (ours, paper 004)",
+    ),
 }
 
 
 class Figure(NamedTuple):
     """One figure of a paper, or of ours.
 
-    summary: one line. presets: preset -> sweep name -> keywords of Grid (plus ``record_every``), or of
-    the function of `measures.image_statistics` that ``compute`` names, where nothing is trained.
-    draw: (datasets by sweep name, preset) -> picture name -> matplotlib Figure.
-    claims: (datasets by sweep name, preset) -> list of Claim.
+    presets: preset -> name of a Dataset -> what it is made from.
+    draw: Datasets by name -> picture name -> matplotlib Figure.
+    claims: Datasets by name -> list of Claim.
     """
 
-    summary: str
-    presets: dict[str, dict[str, dict[str, Any]]]
-    draw: Callable[..., dict[str, Any]]
-    claims: Callable[..., list[Any]]
+    presets: Mapping[str, Preset]
+    draw: Callable[[dict[str, Any]], dict[str, Any]]
+    claims: Callable[[dict[str, Any]], list[Any]]
 
 
 def get(name: str) -> Figure:
@@ -62,7 +157,5 @@ def get(name: str) -> Figure:
         ['paper', 'quick']
     """
     if name not in NAMES:
-        near = difflib.get_close_matches(str(name), NAMES, 1, 0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"figure: {name!r} is not known; {hint}allowed: {', '.join(NAMES)}")
-    return importlib.import_module(f"snljax.figures.{NAMES[name]}").FIGURES[name]
+        raise ValueError(unknown("figure", name, NAMES))
+    return importlib.import_module(f"snljax.figures.{NAMES[name].module}").FIGURES[name]

@@ -9,17 +9,18 @@ import numpy as np
 import xarray as xr
 
 from snljax import plotting
-from snljax.boundary import Interval, interval
-from snljax.figures import Figure
+from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, verdict
 from snljax.figures.datasets import alive, setting
+from snljax.stats import Interval
+from snljax.stats import t_interval as interval
 
 PAPER = "004_4649f4726ba76075.txt"
 FEW: dict[str, Any] = {"n_test": 64, "n_probe": 64}  # where no figure looks at test pairs
 
 
-def _sweep(seeds: int, reading: str = "fitted", **settings: Any) -> dict[str, Any]:
-    return {"experiment": "contrastive", "reading": reading, "seed": range(seeds)} | settings
+def _sweep(seeds: int, reading: str = "fitted", **fields: Any) -> Sweep:
+    return Sweep("contrastive", reading=reading, seed=range(seeds), **fields)
 
 
 def _steps(start: float, stop: float, step: float) -> list[float]:
@@ -55,7 +56,7 @@ REGRESSION_PRESETS = {
 
 
 def _draw_trends(*metrics: str) -> Any:
-    def draw(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+    def draw(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
         return {f"{'-'.join(metrics)}-{reading}": _trend_page(ds, reading, metrics) for reading, ds in datasets.items()}
 
     return draw
@@ -79,7 +80,7 @@ def _by_ratio(ds: xr.Dataset, values: xr.DataArray) -> xr.DataArray:
 
 
 def _check_trends(*metrics: str) -> Any:
-    def check(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+    def check(datasets: dict[str, xr.Dataset]) -> list[Claim]:
         return [c for reading, ds in datasets.items() for metric in metrics for c in _trend_claims(ds, reading, metric)]
 
     return check
@@ -118,7 +119,7 @@ _NEURONS: dict[str, Any] = {"num_minority": 4, "epsilon_min": 0.5, **FEW}
 NEURONS_PRESETS = {"quick": {"fitted": _sweep(20, **_NEURONS)}, "paper": {"fitted": _sweep(100, **_NEURONS)}}
 
 
-def draw_neurons(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_neurons(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     ds = alive(datasets["fitted"])
     first = ds.isel(seed=0)
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 5.2), layout="constrained", width_ratios=(1.1, 1))
@@ -140,7 +141,7 @@ def draw_neurons(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
     return {"contrastive-neurons": fig}
 
 
-def check_neurons(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_neurons(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     ds = alive(datasets["fitted"])
     minority = setting(ds, "num_minority")
     strong = (np.abs(ds.cosines) >= setting(ds, "aligned")).sum("neuron")
@@ -196,7 +197,7 @@ def _first(reached: xr.DataArray) -> xr.DataArray:
     return reached.step.where(reached).min("step")
 
 
-def draw_stages(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_stages(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     ds = datasets["fitted"]
     largest = _projections(ds).max("neuron")
     first_minority = ds.sizes["feature"] - setting(ds, "num_minority")
@@ -229,7 +230,7 @@ def draw_stages(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
     return {"contrastive-stages": fig}
 
 
-def check_stages(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_stages(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     ds = datasets["fitted"]
     t1, t2 = _times(ds)
     squared = (ds.norms**2).mean("neuron")
@@ -311,7 +312,7 @@ PRUNING = {  # metric -> axis label, which sign would be a help to the minority
 }
 
 
-def draw_pruning(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_pruning(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     return {f"contrastive-pruning-{label}": _pruning_page(ds, label) for label, ds in datasets.items()}
 
 
@@ -336,7 +337,7 @@ def _pruning_page(ds: xr.Dataset, label: str) -> Any:
     return fig
 
 
-def check_pruning(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_pruning(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     return [claim for label, ds in datasets.items() for claim in _pruning_claims(ds, label)]
 
 
@@ -368,37 +369,31 @@ def _pruning_claims(ds: xr.Dataset, label: str) -> list[Claim]:
 
 FIGURES = {
     "contrastive-alignment": Figure(
-        "Figures 2 and 3 of paper 004: neurons aligned with the minority feature, over ε_min and noise",
         ALIGNMENT_PRESETS,
         _draw_trends("aligned_neurons", "max_alignment"),
         _check_trends("aligned_neurons", "max_alignment"),
     ),
     "contrastive-similarity": Figure(
-        "Figure 4 of paper 004: cosine of positive test pairs, over ε_min and noise",
         SIMILARITY_PRESETS,
         _draw_trends("pair_cosine"),
         _check_trends("pair_cosine"),
     ),
     "contrastive-regression": Figure(
-        "Figure 5 of paper 004: test error of a linear probe of the latents, over ε_min and noise",
         REGRESSION_PRESETS,
         _draw_trends("regression_mse"),
         _check_trends("regression_mse"),
     ),
     "contrastive-neurons": Figure(
-        "Figure 6 of paper 004: which neurons learn which features, lucky and mixed ones",
         NEURONS_PRESETS,
         draw_neurons,
         check_neurons,
     ),
     "contrastive-stages": Figure(
-        "Figure 1 of paper 004: projections over training, with T₁ and T₂",
         STAGES_PRESETS,
         draw_stages,
         check_stages,
     ),
     "contrastive-pruning": Figure(
-        "what pruning does to the minority feature, under both readings and against a random mask (ours, paper 004)",
         PRUNING_PRESETS,
         draw_pruning,
         check_pruning,

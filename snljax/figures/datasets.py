@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from snljax.plotting import DIVERGED
+from snljax.variables import DIVERGED
 
 
 def setting(ds: xr.Dataset, name: str) -> Any:

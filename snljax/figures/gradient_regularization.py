@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from snljax import plotting, theory
-from snljax.boundary import Interval, interval
-from snljax.figures import Figure
+from snljax.stats import Interval, t_interval as interval
+from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, verdict
 from snljax.figures.datasets import alive, setting
 
@@ -22,15 +22,15 @@ TRAINED = 0.05  # nats; ln 2 = 0.69 at the start
 REACHES_ONE = 0.99  # test accuracy that counts as tending to 1
 
 
-def _curves(reading: str, seeds: int) -> dict[str, Any]:
-    return {
-        "experiment": "gradient_regularization",
-        "reading": reading,
-        "penalty": list(ALGORITHMS),
-        "level": NOISE,
-        "seed": range(seeds),
-        "record_every": 10,
-    }
+def _curves(reading: str, seeds: int) -> Sweep:
+    return Sweep(
+        "gradient_regularization",
+        reading=reading,
+        record_every=10,
+        penalty=list(ALGORITHMS),
+        level=NOISE,
+        seed=range(seeds),
+    )
 
 
 CURVES_PRESETS = {
@@ -39,7 +39,7 @@ CURVES_PRESETS = {
 }
 
 
-def draw_curves(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_curves(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     return {f"pegr-curves-{reading}": _page(ds, reading) for reading, ds in datasets.items()}
 
 
@@ -79,7 +79,7 @@ def _page(ds: xr.Dataset, reading: str) -> Any:
     return fig
 
 
-def check_curves(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_curves(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     return [claim for reading, ds in datasets.items() for claim in _curve_claims(ds, reading)]
 
 
@@ -190,14 +190,8 @@ def _condition_claims(ds: xr.Dataset, source: str) -> list[Claim]:
 # --- where the penalty helps -------------------------------------------------------------------------
 
 
-def _heatmap(sigma_p: Any, weights: Any, seeds: int) -> dict[str, Any]:
-    return {
-        "experiment": "gradient_regularization",
-        "sigma_p": sigma_p,
-        "penalty_weight": weights,
-        "sigma_0": 0.001,
-        "seed": range(seeds),
-    }
+def _heatmap(sigma_p: Any, weights: Any, seeds: int) -> Sweep:
+    return Sweep("gradient_regularization", sigma_p=sigma_p, penalty_weight=weights, sigma_0=0.001, seed=range(seeds))
 
 
 HEATMAP_PRESETS = {
@@ -206,7 +200,7 @@ HEATMAP_PRESETS = {
 }
 
 
-def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_heatmap(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     ds = datasets["pegr"]
     accuracy = ds.test_accuracy.mean("seed")
     accuracy.attrs["long_name"] = "test accuracy (grey: every seed diverges)"
@@ -226,7 +220,7 @@ def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
     return {"pegr-heatmap": fig}
 
 
-def check_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_heatmap(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     ds = datasets["pegr"]
     finite = ds.status != plotting.DIVERGED
     helps = (ds.test_accuracy >= REACHES_ONE) & finite
@@ -268,13 +262,11 @@ def check_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
 
 FIGURES = {
     "pegr-curves": Figure(
-        "Figures 1 to 4 of paper 003: loss, signal, noise and accuracy under PEGR, FGR and standard training",
         CURVES_PRESETS,
         draw_curves,
         check_curves,
     ),
     "pegr-heatmap": Figure(
-        "where PEGR helps and where it diverges: test accuracy over λ and σ_p (ours, paper 003)",
         HEATMAP_PRESETS,
         draw_heatmap,
         check_heatmap,

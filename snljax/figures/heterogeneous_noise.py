@@ -9,18 +9,19 @@ import numpy as np
 import xarray as xr
 
 from snljax import plotting
-from snljax.boundary import Interval, interval
-from snljax.figures import Figure
+from snljax.figures import Figure, Preset, Sweep
 from snljax.figures.claims import Claim, verdict
 from snljax.figures.datasets import setting
+from snljax.stats import Interval
+from snljax.stats import t_interval as interval
 
 PAPER = "001_bf8ff98528848446.txt"
 NEAR_OPTIMAL = 0.9  # test accuracy; the paper's "near-optimal"
 FLAT = 0.1  # test accuracy; "remains in a constant order"
 
 
-def _sweep(seeds: int, reading: str = "fitted", **settings: Any) -> dict[str, Any]:
-    return {"experiment": "heterogeneous_noise", "reading": reading, "seed": range(seeds)} | settings
+def _sweep(seeds: int, reading: str = "fitted", **fields: Any) -> Sweep:
+    return Sweep("heterogeneous_noise", reading=reading, seed=range(seeds), **fields)
 
 
 def _apart(start: float, stop: float, number: int) -> list[float]:
@@ -48,7 +49,7 @@ NOISE_PRESETS = {
 }
 
 
-def draw_noise(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_noise(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     rows = -(-len(datasets) // 2)
     fig, axes = plt.subplots(rows, 2, figsize=(8.8, 3.6 * rows), layout="constrained", squeeze=False)
     for ax, (label, ds) in zip(axes.flat, datasets.items(), strict=True):
@@ -62,7 +63,7 @@ def _accuracy_map(ds: xr.Dataset, x: str, y: str, ax: Any) -> None:
     plotting.heatmap(accuracy, x=x, y=y, limits=(1 / setting(ds, "num_classes"), 1.0), status=ds.status, ax=ax)
 
 
-def check_noise(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_noise(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     return [claim for label, ds in datasets.items() for claim in _noise_claims(ds, label)]
 
 
@@ -119,7 +120,7 @@ def _by_size(number: int, **axis: Any) -> dict[str, Any]:
     return {"samples_per_class": _sizes(number), "capacity": 200} | axis
 
 
-def _both(seeds: int, number: int, *readings: str) -> dict[str, dict[str, Any]]:
+def _both(seeds: int, number: int, *readings: str) -> Preset:
     """The two planes of Figure 4 under each reading. A mini-batch makes 1000 updates whatever the size."""
     feature = _by_size(number, noise_correlation=1.2, u_norm=_apart(0.01, 4, number))
     noise = _by_size(number, u_norm=1e-6, noise_correlation=_apart(1, 800, number))
@@ -137,7 +138,7 @@ def _readings(datasets: dict[str, xr.Dataset]) -> list[str]:
     return list(dict.fromkeys(label.split("-")[0] for label in datasets))
 
 
-def draw_size(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_size(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     readings = _readings(datasets)
     fig, axes = plt.subplots(len(readings), 2, figsize=(9.2, 3.7 * len(readings)), layout="constrained", squeeze=False)
     for (left, right), reading in zip(axes, readings, strict=True):
@@ -149,7 +150,7 @@ def draw_size(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
     return {"sample-size-heatmap": fig}
 
 
-def check_size(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_size(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     return [
         claim
         for reading in _readings(datasets)
@@ -195,7 +196,7 @@ MINORITY_PRESETS = {
 }
 
 
-def draw_minority(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_minority(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     ds = datasets["fitted"]
     fig, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.4), layout="constrained", sharey=True)
     by_size = ds.class_accuracy.assign_coords(majority=ds.samples_per_class.values)
@@ -210,7 +211,7 @@ def draw_minority(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any
     return {"minority-accuracy": fig}
 
 
-def check_minority(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_minority(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     ds = datasets["fitted"]
     minority = ds.class_accuracy.isel({"class": 0})
     claims = []
@@ -237,7 +238,7 @@ TAIL_PRESETS = {
 }
 
 
-def draw_tail(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_tail(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     ds = datasets["fitted"]
     fig, ax = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
     for i, (gamma, color) in enumerate(zip(ds.noise_correlation.values, plotting.COLORS, strict=False)):
@@ -252,7 +253,7 @@ def draw_tail(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
     return {"long-tail-accuracy": fig}
 
 
-def check_tail(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_tail(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     ds = datasets["fitted"]
     claims = []
     for gamma in ds.noise_correlation.values.tolist():
@@ -274,25 +275,21 @@ def check_tail(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
 
 FIGURES = {
     "noise-heatmap": Figure(
-        "Figure 3 of paper 001: test accuracy over feature strength and noise correlation",
         NOISE_PRESETS,
         draw_noise,
         check_noise,
     ),
     "sample-size-heatmap": Figure(
-        "Figure 4 of paper 001: test accuracy over the number of samples, with and without a feature",
         SIZE_PRESETS,
         draw_size,
         check_size,
     ),
     "minority-accuracy": Figure(
-        "increasing the majority hurts the minority: accuracy of a class as the others grow (ours, paper 001)",
         MINORITY_PRESETS,
         draw_minority,
         check_minority,
     ),
     "long-tail-accuracy": Figure(
-        "test accuracy against the long-tail level L (ours, paper 001)",
         TAIL_PRESETS,
         draw_tail,
         check_tail,

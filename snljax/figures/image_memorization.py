@@ -9,26 +9,40 @@ import numpy as np
 import xarray as xr
 
 from snljax import plotting
-from snljax.boundary import interval
-from snljax.figures import Figure
+from snljax.figures import Computed, Figure, Sweep
 from snljax.figures.claims import Claim, above
+from snljax.stats import t_interval as interval
 
 PAPER = "001_bf8ff98528848446.txt"
 
 
-def _computed(function: str, *names: str, **settings: Any) -> dict[str, dict[str, Any]]:
-    return {name: {"compute": function, "dataset": name} | settings for name in names}
+def _extremes(dataset: str) -> xr.Dataset:
+    return _statistics().influence_extremes(dataset)
+
+
+def _correlations(dataset: str) -> xr.Dataset:
+    return _statistics().class_correlations(dataset)
+
+
+def _shapes(dataset: str, n: int, seeds: int) -> xr.Dataset:
+    return _statistics().class_shapes(dataset, n=n, seeds=seeds)
+
+
+def _statistics() -> Any:
+    from snljax.measures import image_statistics  # brings JAX, which presets and pictures do not need
+
+    return image_statistics
 
 
 # --- Figure 5 ----------------------------------------------------------------------------------------
 
 EXTREMES_PRESETS = {
-    "quick": _computed("influence_extremes", "digits"),
-    "paper": _computed("influence_extremes", "mnist", "cifar10"),
+    "quick": {"digits": Computed(_extremes, dataset="digits")},
+    "paper": {name: Computed(_extremes, dataset=name) for name in ("mnist", "cifar10")},
 }
 
 
-def draw_extremes(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_extremes(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     pictures = {}
     for label, ds in datasets.items():
         fig, axes = plt.subplots(1, 2, figsize=(9.2, 4.7), layout="constrained")
@@ -55,7 +69,7 @@ def _tiles(images: xr.DataArray) -> np.ndarray:
     return page if page.shape[-1] == 3 else page[..., 0]
 
 
-def check_extremes(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_extremes(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     claims = []
     for label, ds in datasets.items():
         error = ds.neighbour_error
@@ -79,12 +93,12 @@ def check_extremes(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
 # --- Figure 6 ----------------------------------------------------------------------------------------
 
 MATRIX_PRESETS = {
-    "quick": _computed("class_correlations", "digits"),
-    "paper": _computed("class_correlations", "mnist", "cifar10"),
+    "quick": {"digits": Computed(_correlations, dataset="digits")},
+    "paper": {name: Computed(_correlations, dataset=name) for name in ("mnist", "cifar10")},
 }
 
 
-def draw_matrix(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_matrix(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     fig, axes = plt.subplots(len(datasets), 2, figsize=(9.6, 4.1 * len(datasets)), layout="constrained", squeeze=False)
     for (left, right), (label, ds) in zip(axes, datasets.items(), strict=True):
         norm = ds.norm / ds.norm.max()
@@ -114,7 +128,7 @@ def _matrix(ax: Any, values: xr.DataArray, cmap: str, label: str, form: str, lim
     ax.figure.colorbar(image, ax=ax, label=label)
 
 
-def check_matrix(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_matrix(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     claims = []
     for label, ds in datasets.items():
         source = f"{PAPER} Section 5.2, Figure 6, {label}"
@@ -150,7 +164,7 @@ def check_matrix(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
 ORDERS = ("high", "low", "random")
 
 
-def _removal(dataset: str, fractions: list[float], seeds: int, **settings: Any) -> dict[str, Any]:
+def _removal(dataset: str, fractions: list[float], seeds: int, **settings: Any) -> Sweep:
     """Nothing removed, each fraction from either end and at random, and from either end of each class."""
     rows = [(0.0, 0.0, 0.0, False)]
     for f in fractions:
@@ -158,7 +172,7 @@ def _removal(dataset: str, fractions: list[float], seeds: int, **settings: Any) 
         rows += [(f, 0.0, 0.0, True), (0.0, f, 0.0, True)]
     names = ("remove_high", "remove_low", "remove_random", "within_class")
     columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    return {"experiment": "influence_removal", "dataset": dataset, "removal": columns, "seed": range(seeds)} | settings
+    return Sweep("influence_removal", dataset=dataset, removal=columns, seed=range(seeds), **settings)
 
 
 REMOVAL_PRESETS = {
@@ -187,7 +201,7 @@ def _curves(ds: xr.Dataset, within_class: bool) -> xr.DataArray:
     return joined.assign_coords(removed=["highest influence", "lowest influence", "at random"])
 
 
-def draw_removal(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_removal(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     fig, axes = plt.subplots(
         len(datasets), 2, figsize=(8.8, 3.5 * len(datasets)), layout="constrained", squeeze=False, sharey="row"
     )
@@ -201,7 +215,7 @@ def draw_removal(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
     return {"influence-removal": fig}
 
 
-def check_removal(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_removal(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     return [
         claim
         for label, ds in datasets.items()
@@ -240,12 +254,12 @@ def _removal_claims(accuracy: xr.DataArray, label: str, within_class: bool) -> l
 # --- Figure 1 ----------------------------------------------------------------------------------------
 
 SHAPES_PRESETS = {
-    "quick": _computed("class_shapes", "digits", n=600, seeds=3),
-    "paper": _computed("class_shapes", "mnist", n=3000, seeds=5),
+    "quick": {"digits": Computed(_shapes, dataset="digits", n=600, seeds=3)},
+    "paper": {"mnist": Computed(_shapes, dataset="mnist", n=3000, seeds=5)},
 }
 
 
-def draw_shapes(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_shapes(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     fig, axes = plt.subplots(len(datasets), 3, figsize=(11, 3.6 * len(datasets)), layout="constrained", squeeze=False)
     for row, (label, ds) in zip(axes, datasets.items(), strict=True):
         colors = plt.get_cmap("tab20")(np.linspace(0, 1, ds.sizes["class"]))
@@ -261,7 +275,7 @@ def draw_shapes(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
     return {"class-shapes": fig}
 
 
-def check_shapes(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_shapes(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     claims = []
     for label, ds in datasets.items():
         spread = np.log(ds.elongation).std("class")
@@ -283,25 +297,21 @@ def check_shapes(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
 
 FIGURES = {
     "influence-extremes": Figure(
-        "Figure 5 of paper 001: the images of highest and lowest influence in each class",
         EXTREMES_PRESETS,
         draw_extremes,
         check_extremes,
     ),
     "noise-correlation-matrix": Figure(
-        "Figure 6 of paper 001: overlap of the noise of each pair of classes, and Γ",
         MATRIX_PRESETS,
         draw_matrix,
         check_matrix,
     ),
     "influence-removal": Figure(
-        "Figure 7 of paper 001: accuracy of LeNet without images of high, low or random influence",
         REMOVAL_PRESETS,
         draw_removal,
         check_removal,
     ),
     "class-shapes": Figure(
-        "Figure 1 of paper 001: t-SNE of the classes, against classes of equal noise",
         SHAPES_PRESETS,
         draw_shapes,
         check_shapes,

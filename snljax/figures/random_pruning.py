@@ -10,8 +10,8 @@ import xarray as xr
 from scipy import stats
 
 from snljax import boundary, plotting, theory
-from snljax.boundary import interval
-from snljax.figures import Figure
+from snljax.stats import t_interval as interval
+from snljax.figures import Figure, Preset, Sweep
 from snljax.figures.claims import Claim, verdict
 from snljax.figures.datasets import setting
 
@@ -30,21 +30,21 @@ def _kept(pruned: Any) -> list[float]:
     return [round(1 - p, 6) for p in pruned]
 
 
-def _errors(reading: str, pruned: Any, seeds: int) -> dict[str, dict[str, Any]]:
-    common = {"experiment": "random_pruning", "reading": reading, "sigma_0": SIGMA_0, "seed": range(seeds)}
+def _errors(reading: str, pruned: Any, seeds: int) -> Preset:
+    common = Sweep("random_pruning", reading=reading, sigma_0=SIGMA_0, seed=range(seeds))
     return {
-        reading: common | {"sigma_p": [0.5, 1.0], "keep_fraction": _kept(pruned)},
-        f"{reading}-training": common | {"sigma_p": 1.0, "keep_fraction": [1.0, 0.5], "record_every": 20},
+        reading: common.but(sigma_p=[0.5, 1.0], keep_fraction=_kept(pruned)),
+        f"{reading}-training": common.but(sigma_p=1.0, keep_fraction=[1.0, 0.5], record_every=20),
     }
 
 
 ERROR_PRESETS = {
     "quick": _errors("fitted", (0, 0.3, 0.5, 0.8, 0.9, 0.97), 10),
-    "paper": _errors("fitted", PRUNED, 30) | _errors("printed", PRUNED, 30),
+    "paper": {**_errors("fitted", PRUNED, 30), **_errors("printed", PRUNED, 30)},
 }
 
 
-def draw_error(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_error(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     return {
         f"random-pruning-error-{reading}": _error_page(ds, datasets[f"{reading}-training"], reading)
         for reading, ds in datasets.items()
@@ -99,7 +99,7 @@ def _pruned(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign_coords(prune_fraction=(1 - ds.keep_fraction).round(6)).swap_dims(keep_fraction="prune_fraction")
 
 
-def check_error(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_error(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     claims = []
     for reading, ds in datasets.items():
         if reading.endswith("-training"):
@@ -198,12 +198,12 @@ def _error_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
 KEPT = (1.0, 0.7, 0.5, 0.35, 0.2, 0.14, 0.1, 0.05, 0.02, 0.01, 0.007, 0.005, 0.003, 0.002, 0.00145, 0.001)
 
 
-def _theory(seeds: int, **settings: Any) -> dict[str, Any]:
-    return {"experiment": "random_pruning", "reading": "theory", "seed": range(seeds)} | settings
+def _theory(seeds: int, **settings: Any) -> Sweep:
+    return Sweep("random_pruning", reading="theory", seed=range(seeds), **settings)
 
 
 # Plain gradient descent beside the normalised steps, with the largest rate of Condition 2.2.
-_PLAIN = {"keep_fraction": (1.0, 0.2, 0.02, 0.00145), "step_rule": "plain", "learning_rate": 1.0}
+_PLAIN: dict[str, Any] = {"keep_fraction": (1.0, 0.2, 0.02, 0.00145), "step_rule": "plain", "learning_rate": 1.0}
 THEORY_PRESETS = {
     "quick": {
         "random": _theory(10, keep_fraction=(1.0, 0.5, 0.2, 0.14, 0.05, 0.02, 0.01, 0.005, 0.002, 0.00145), m=[50]),
@@ -217,7 +217,7 @@ THEORY_PRESETS = {
 }
 
 
-def draw_theory(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_theory(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     ds, m = datasets["random"].sel(m=50), 50
     d, classes = setting(ds, "d"), setting(ds, "num_classes")
     fig, (left, right) = plt.subplots(1, 2, figsize=(9.4, 3.8), layout="constrained")
@@ -259,14 +259,14 @@ def _by_mask(datasets: dict[str, xr.Dataset]) -> list[tuple[str, xr.Dataset]]:
     return [(mask, datasets[mask].sel(m=50)) for mask in ("random", "magnitude") if mask in datasets]
 
 
-def check_theory(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_theory(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     ds = datasets["random"]
     source = f"{PAPER} %s, reading theory, normalised steps"
     claims = []
     for m in ds.m.values.tolist():
         claims += _regime_claims(ds.sel(m=m), m, source)
     if ds.sizes["m"] > 1:
-        exponent = boundary.bootstrap(_by_log(1 - ds.test_accuracy), lambda e: _collapse_exponent(e, _guessing(ds)))
+        exponent = stats.bootstrap(_by_log(1 - ds.test_accuracy), lambda e: _collapse_exponent(e, _guessing(ds)))
         claims.append(
             Claim(
                 "the kept fraction at which the network collapses falls as 1/m",
@@ -294,7 +294,7 @@ def _regime_claims(ds: xr.Dataset, m: int, source: str) -> list[Claim]:
             for s in ds.seed.values
         ]
     )
-    measured = boundary.bootstrap(_by_log(error), lambda e: _collapse(e, _guessing(ds)))
+    measured = stats.bootstrap(_by_log(error), lambda e: _collapse(e, _guessing(ds)))
     ours = 2 * (1 - 0.5 ** (1 / (classes * m)))
     few = error.sel(keep_fraction=kept[kept <= 0.02])
     lost = theory.signal_loss_probability(few.keep_fraction, classes * m)
@@ -411,13 +411,11 @@ def _plain_claims(ds: xr.Dataset) -> list[Claim]:
 
 FIGURES = {
     "random-pruning-error": Figure(
-        "Figure 2 of paper 002: training and test error over the pruned fraction, at two noise levels",
         ERROR_PRESETS,
         draw_error,
         check_error,
     ),
     "random-pruning-theory": Figure(
-        "mild benefit and over-pruning collapse in the theory's regime (ours, paper 002)",
         THEORY_PRESETS,
         draw_theory,
         check_theory,

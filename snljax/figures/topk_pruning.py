@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 
 from snljax import boundary, plotting, theory
-from snljax.boundary import interval
-from snljax.figures import Figure
+from snljax.stats import t_interval as interval
+from snljax.figures import Figure, Preset, Sweep
 from snljax.figures.claims import Claim, verdict
 from snljax.figures.datasets import setting
 
@@ -31,17 +31,20 @@ _REGIMES = {
 }
 
 
-def _heatmap_sweeps(sigma_p: Any, K: Any, seeds: int, steps: int, readings: tuple[str, ...]) -> dict[str, Any]:
-    sweeps = {r: {"reading": r, "sigma_p": sigma_p, "K": K, "seed": range(seeds), "steps": steps} for r in readings}
-    without_pruning = {
-        "regime": _REGIMES,
-        "seed": range(max(seeds, 2)),
-        "steps": steps,
-        "first_prune": None,
-        "decomposition": True,
-        "n_test": 2000,
-        "record_every": steps // 5,
+def _heatmap_sweeps(sigma_p: Any, K: Any, seeds: int, steps: int, readings: tuple[str, ...]) -> Preset:
+    sweeps = {
+        r: Sweep("topk_pruning", reading=r, sigma_p=sigma_p, K=K, seed=range(seeds), steps=steps) for r in readings
     }
+    without_pruning = Sweep(
+        "topk_pruning",
+        record_every=steps // 5,
+        regime=_REGIMES,
+        seed=range(max(seeds, 2)),
+        steps=steps,
+        first_prune=None,
+        decomposition=True,
+        n_test=2000,
+    )
     return {**sweeps, "without_pruning": without_pruning}
 
 
@@ -59,7 +62,7 @@ HEATMAP_PRESETS = {
 }
 
 
-def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_heatmap(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     readings = [r for r in ("fitted", "printed") if r in datasets]
     fig, axes = plt.subplots(len(readings), 2, figsize=(9.2, 3.9 * len(readings)), layout="constrained", squeeze=False)
     for (left, right), reading in zip(axes, readings, strict=True):
@@ -84,7 +87,7 @@ def draw_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]
     return {"topk-heatmap": fig}
 
 
-def check_heatmap(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_heatmap(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     claims = []
     for reading in ("fitted", "printed"):
         if reading in datasets:
@@ -273,9 +276,9 @@ def _regime_claims(ds: xr.Dataset) -> list[Claim]:
 # --- The upper boundary, inside and beyond the plotted range -----------------------------------
 
 
-def _boundary_sweeps(sigma_p: list[float], K: Any, seeds: int) -> dict[str, Any]:
-    common = {"sigma_p": sigma_p, "K": K, "seed": range(seeds), "steps": PAPER_STEPS}
-    return {reading: {"reading": reading, **common} for reading in ("fitted", "printed")}
+def _boundary_sweeps(sigma_p: list[float], K: Any, seeds: int) -> Preset:
+    common = Sweep("topk_pruning", sigma_p=sigma_p, K=K, seed=range(seeds), steps=PAPER_STEPS)
+    return {reading: common.but(reading=reading) for reading in ("fitted", "printed")}
 
 
 BOUNDARY_PRESETS = {
@@ -288,7 +291,7 @@ BOUNDARY_PRESETS = {
 }
 
 
-def draw_boundary(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_boundary(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     fig, axes = plt.subplots(1, 3, figsize=(11.5, 3.6), layout="constrained")
     for ax, reading in zip(axes, ("fitted", "printed"), strict=False):
         loss = datasets[reading].test_loss.transpose("sigma_p", "K", "seed")
@@ -314,7 +317,7 @@ def draw_boundary(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any
     return {"topk-boundary": fig}
 
 
-def check_boundary(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_boundary(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     claims = []
     for reading, ds in datasets.items():
         source = f"{PAPER} A.1, {reading}"
@@ -365,9 +368,9 @@ PROTOCOLS: dict[str, dict[str, Any]] = {
 }
 
 
-def _protocol_sweeps(sigma_p: list[float], K: list[int], seeds: int, steps: int) -> dict[str, Any]:
+def _protocol_sweeps(sigma_p: list[float], K: list[int], seeds: int, steps: int) -> Preset:
     columns = {name: [(_BASE | p)[name] for p in PROTOCOLS.values()] for name in _BASE}
-    return {"protocols": {"protocol": columns, "sigma_p": sigma_p, "K": K, "seed": range(seeds), "steps": steps}}
+    return {"protocols": Sweep("topk_pruning", protocol=columns, sigma_p=sigma_p, K=K, seed=range(seeds), steps=steps)}
 
 
 PROTOCOL_PRESETS = {
@@ -376,7 +379,7 @@ PROTOCOL_PRESETS = {
 }
 
 
-def draw_protocols(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, Any]:
+def draw_protocols(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     ds = datasets["protocols"]
     loss = ds.test_loss.mean("seed")
     fig, axes = plt.subplots(3, 4, figsize=(11, 8), layout="constrained", sharex=True, sharey=True)
@@ -398,7 +401,7 @@ def draw_protocols(datasets: dict[str, xr.Dataset], preset: str) -> dict[str, An
     return {"topk-protocols": fig}
 
 
-def check_protocols(datasets: dict[str, xr.Dataset], preset: str) -> list[Claim]:
+def check_protocols(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     """Where is the smallest K worse than a larger one (over-pruning), and where does it cross L_D = 2?"""
     ds = datasets["protocols"]
     claims = []
@@ -431,19 +434,16 @@ def _join(*parts: str) -> str:
 
 FIGURES = {
     "topk-heatmap": Figure(
-        "Fig. 1 and 2 of paper 000: test loss over noise level and kept weights, with both boundary curves",
         HEATMAP_PRESETS,
         draw_heatmap,
         check_heatmap,
     ),
     "topk-boundary": Figure(
-        "the upper boundary of paper 000 at 5000 steps, beyond the plotted range, under both readings",
         BOUNDARY_PRESETS,
         draw_boundary,
         check_boundary,
     ),
     "topk-protocols": Figure(
-        "under which pruning protocol does over-pruning appear? (ours, on paper 000)",
         PROTOCOL_PRESETS,
         draw_protocols,
         check_protocols,

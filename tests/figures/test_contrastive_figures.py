@@ -42,7 +42,7 @@ TREND_FIGURES = ("contrastive-alignment", "contrastive-similarity", "contrastive
 )
 def test_trends(sign, noise, expected):
     ds = trends(sign, noise)
-    claims = [c for name in TREND_FIGURES for c in figures.get(name).claims({"fitted": ds}, "quick")]
+    claims = [c for name in TREND_FIGURES for c in figures.get(name).claims({"fitted": ds})]
     assert len(claims) == 8
     assert {c.verdict for c in claims} == {expected}
     if noise < 1:
@@ -51,7 +51,7 @@ def test_trends(sign, noise, expected):
 
 
 def test_trend_pages_have_one_curve_for_each_noise_level():
-    (page,) = figures.get("contrastive-alignment").draw({"fitted": trends()}, "quick").values()
+    (page,) = figures.get("contrastive-alignment").draw({"fitted": trends()}).values()
     assert [len(ax.lines) for ax in page.axes] == [2, 2]
     assert [t.get_text() for t in page.axes[0].get_legend().get_texts()] == ["NSR = 0.45", "NSR = 1.25"]
 
@@ -79,16 +79,16 @@ def neurons(majority=3, minority=1, mixed=2, seeds=6):
 
 def test_neurons():
     def verdicts(**changes):
-        return [c.verdict for c in contrastive.check_neurons({"fitted": neurons(**changes)}, "quick")]
+        return [c.verdict for c in contrastive.check_neurons({"fitted": neurons(**changes)})]
 
     assert verdicts() == ["holds", "holds", "holds"]
     assert verdicts(mixed=0)[1] == "refuted"
     assert verdicts(majority=1, minority=3)[2] == "refuted"
     lost = neurons()
     lost["lucky_neurons"][0], lost["status"][0] = np.iinfo(np.int32).min, 2
-    claims = contrastive.check_neurons({"fitted": lost}, "quick")
+    claims = contrastive.check_neurons({"fitted": lost})
     assert float(claims[0].measured.mean) > 0  # a diverged network has no count
-    (page,) = contrastive.draw_neurons({"fitted": neurons()}, "quick").values()
+    (page,) = contrastive.draw_neurons({"fitted": neurons()}).values()
     assert page.axes[0].get_ylabel() == "neuron"
     assert "minority" in page.axes[0].get_xlabel()
 
@@ -119,20 +119,20 @@ def test_stages():
     assert set(t2.values) == {10.0 * np.argmax(squared.values >= 9 * float(squared.sel(step=t1[0])))}
     assert (t2 > t1).all()
 
-    claims = contrastive.check_stages({"fitted": ds}, "quick")
+    claims = contrastive.check_stages({"fitted": ds})
     assert claims[0].measured.mean == pytest.approx(0.5, rel=1e-6)
     assert claims[1].measured.mean == pytest.approx(1.0, rel=1e-6)
     assert [c.verdict for c in claims[1:]] == ["holds", "holds", "holds"]
-    claims = contrastive.check_stages({"fitted": stages(ratio=0.8, shrink=2.0)}, "quick")
+    claims = contrastive.check_stages({"fitted": stages(ratio=0.8, shrink=2.0)})
     assert [c.verdict for c in claims[:2]] == ["refuted", "refuted"]
 
 
 def test_stages_without_t2():
     """Too short a run: T₂ is not reached, and the picture says nothing of it."""
     ds = stages().sel(step=slice(0, 200))
-    claims = contrastive.check_stages({"fitted": ds}, "quick")
+    claims = contrastive.check_stages({"fitted": ds})
     assert claims[3].verdict == "refuted"
-    (page,) = contrastive.draw_stages({"fitted": ds}, "quick").values()
+    (page,) = contrastive.draw_stages({"fitted": ds}).values()
     labels = [t.get_text() for t in page.axes[0].get_legend().get_texts()]
     assert not any("T_2" in label for label in labels)
 
@@ -151,13 +151,13 @@ def pruning(logits=0.2, literal=0.0, random=0.0, seeds=6):
 
 
 def test_pruning():
-    claims = contrastive.check_pruning({"finite-time": pruning(), "saturated": pruning(-0.2)}, "quick")
+    claims = contrastive.check_pruning({"finite-time": pruning(), "saturated": pruning(-0.2)})
     assert len(claims) == 12
     helped = [c for c in claims if c.verdict == "holds"]
     assert {c.text.split(":")[0] for c in helped} == {"finite-time"}
     assert all("gradient logits" in c.source for c in helped)
     assert len(helped) == 3
     assert abs(helped[0].measured.mean - 0.05) < 0.02  # 0.2 · α
-    (page,) = contrastive.draw_pruning({"finite-time": pruning()}, "quick").values()
+    (page,) = contrastive.draw_pruning({"finite-time": pruning()}).values()
     assert len(page.axes) == 12
     assert page.axes[0].get_title() == "logits, magnitude mask"

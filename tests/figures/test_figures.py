@@ -1,18 +1,20 @@
 """Claims decide as they should on Datasets with planted answers; pictures carry their labels."""
 
-import inspect
 import json
+import subprocess
+import sys
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
 
-from snljax import figures, plotting, theory
+from snljax import figures, theory
 from snljax.boundary import Interval
+from snljax.figures import Computed, Sweep, topk_pruning
 from snljax.figures import claims as claims_module
-from snljax.figures import topk_pruning
 from snljax.figures.claims import Claim
+from snljax.reproduce import grid_of, reproduce
 
 mpl.use("Agg")
 
@@ -96,38 +98,65 @@ def test_report_formats():
 
 @pytest.mark.parametrize("name", figures.NAMES)
 def test_presets_make_grids(name):
-    from snljax.measures import image_statistics
-    from snljax.reproduce import _grid
-
+    """Each is something to train, or a function with arguments that it takes, which `Computed` sees to."""
     figure = figures.get(name)
     assert {"quick", "paper"} <= set(figure.presets)
-    for sweeps in figure.presets.values():
-        for settings in sweeps.values():
-            if "compute" in settings:
-                inspect.signature(getattr(image_statistics, settings["compute"])).bind(
-                    **{n: v for n, v in settings.items() if n != "compute"}
-                )
+    for preset in figure.presets.values():
+        for part in preset.values():
+            if isinstance(part, Sweep):
+                assert grid_of(part).cells > 1
             else:
-                assert _grid(settings)[0].cells > 1
+                assert isinstance(part, Computed)
+
+
+def test_what_is_computed_names_arguments_that_there_are():
+    with pytest.raises(TypeError, match="seed"):
+        Computed(lambda dataset: dataset, dataset="digits", seed=3)
+
+
+def test_a_sweep_with_changes_keeps_the_rest_and_its_order():
+    sweep = Sweep("topk_pruning", reading="printed", record_every=5, sigma_p=[0.1, 0.2], seed=range(2), steps=10)
+    changed = sweep.but(sigma_p=[0.3], steps=20, K=[3, 4])
+    grid = grid_of(changed)
+    assert (grid.reading, changed.record_every, grid.config.steps) == ("printed", 5, 20)
+    assert list(grid.shape.items()) == [("sigma_p", 1), ("seed", 2), ("K", 2)]
+    assert sweep.fields["steps"] == 10
+
+
+def test_a_table_of_columns_moves_fields_together():
+    grid = grid_of(Sweep("topk_pruning", level={"sigma_p": [0.1, 0.2], "K": [3, 4]}))
+    assert grid.shape == {"level": 2}
+    assert grid.axes[0].fields == {"sigma_p": (0.1, 0.2), "K": (3, 4)}
+
+
+def test_listing_figures_is_light():
+    heavy = ("jax", "matplotlib", "scipy", "xarray", "numpy")
+    code = f"import sys; from snljax import figures; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "[]"
+
+
+def test_presets_and_pictures_need_no_jax():
+    code = (
+        "import sys; from snljax import figures; [figures.get(n) for n in figures.NAMES]; print('jax' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.strip() == "False"
 
 
 def test_quick_heatmap_is_large_enough():
-    from snljax.reproduce import _grid
-
-    grid, _ = _grid(figures.get("topk-heatmap").presets["quick"]["fitted"])
+    grid = grid_of(figures.get("topk-heatmap").presets["quick"]["fitted"])
     assert min(grid.shape["sigma_p"], grid.shape["K"]) >= 12
     assert grid.shape["seed"] >= 2
 
 
 def test_reproduce_writes_everything(tmp_path, monkeypatch):
     """End to end at toy size: the same sweeps, pictures and claims, on a smaller system."""
-    from snljax.reproduce import reproduce
-
     figure = figures.get("topk-heatmap")
     toy = {"n": 30, "d": 20, "m": 2, "n_test": 50, "num_classes": 3, "steps": 20}
-    sweeps = {label: {**settings, **toy} for label, settings in figure.presets["quick"].items()}
-    sweeps["fitted"] |= {"sigma_p": [0.1, 0.5, 1.0], "K": [2, 10, 20]}
-    sweeps["without_pruning"] |= {"record_every": 10, "K": 20}
+    sweeps = {label: sweep.but(**toy) for label, sweep in figure.presets["quick"].items()}
+    sweeps["fitted"] = sweeps["fitted"].but(sigma_p=[0.1, 0.5, 1.0], K=[2, 10, 20])
+    sweeps["without_pruning"] = sweeps["without_pruning"].but(record_every=10, K=20)
     monkeypatch.setitem(figure.presets, "quick", sweeps)
     report = reproduce("topk-heatmap", out=tmp_path, progress=False, devices=1)
     written = {p.name for p in report.files}
@@ -136,33 +165,14 @@ def test_reproduce_writes_everything(tmp_path, monkeypatch):
     }  # fmt: skip
     assert all(p.stat().st_size > 0 for p in report.files)
     assert (tmp_path / "topk-heatmap-quick" / "topk-heatmap.png").read_bytes().startswith(b"\x89PNG")
+    pdf = (tmp_path / "topk-heatmap-quick" / "topk-heatmap.pdf").read_bytes()
+    assert b"/Type3" not in pdf
+    assert b"/FontFile2" in pdf
     xr.testing.assert_identical(
         xr.load_dataset(tmp_path / "topk-heatmap-quick" / "fitted.nc").test_loss, report.datasets["fitted"].test_loss
     )
     assert {c.verdict for c in report.claims} <= {"holds", "refuted", "not testable"}
     assert set(report.seconds) == {"compile", "train", "draw"}
-
-
-def test_heatmap_labels_and_orientation():
-    ds = _planted()
-    ax = plotting.heatmap(ds.test_loss.mean("seed"), x="sigma_p", y="K", threshold=2.0, log=True, status=ds.status)
-    assert ax.get_ylabel() == "K"
-    mesh = ax.collections[0].get_array().reshape(ds.sizes["K"], ds.sizes["sigma_p"])
-    np.testing.assert_allclose(mesh, ds.test_loss.mean("seed").transpose("K", "sigma_p"))
-
-
-def test_diverged_cells_are_hatched():
-    ds = _planted()
-    ds.status[3, 4, 0] = 2
-    ax = plotting.heatmap(ds.test_loss.mean("seed"), x="sigma_p", y="K", status=ds.status)
-    hatched = [c for c in ax.collections if c.get_hatch()]
-    assert len(hatched) == 1
-    assert len(hatched[0].get_paths()) == 1
-
-
-def test_heatmap_refuses_other_dimensions():
-    with pytest.raises(ValueError, match="also has seed; allowed: the two dimensions"):
-        plotting.heatmap(_planted().test_loss, x="sigma_p", y="K")
 
 
 @pytest.mark.parametrize(("name", "near"), [("topk-heatmp", "topk-heatmap"), ("zzz", "allowed")])
@@ -172,16 +182,12 @@ def test_unknown_figure(name, near):
 
 
 def test_unknown_preset(tmp_path):
-    from snljax.reproduce import reproduce
-
     with pytest.raises(ValueError, match="preset: 'fast' is not known to topk-heatmap; allowed: quick, paper"):
         reproduce("topk-heatmap", "fast", out=tmp_path)
 
 
 def test_reproduce_what_is_computed_without_training(tmp_path):
     """Picture, Dataset and claims, and no store."""
-    from snljax.reproduce import reproduce
-
     report = reproduce("noise-correlation-matrix", out=tmp_path, progress=False)
     names = {p.name for p in report.files}
     assert names == {

@@ -46,12 +46,12 @@ def plane(feature=0.7, correlation=0.7, trained=1.0):
     ],
 )
 def test_figure_3(changes, refuted):
-    claims = figures.check_noise({"fitted-gaussian": plane(**changes)}, "quick")
+    claims = figures.check_noise({"fitted-gaussian": plane(**changes)})
     assert len(claims) == 4
     assert [c.text for c in claims if c.verdict == "refuted"] == [
         c.text for c in claims if any(part in c.text for part in refuted)
     ]
-    (page,) = figures.draw_noise({"fitted-gaussian": plane(), "fitted-uniform": plane()}, "quick").values()
+    (page,) = figures.draw_noise({"fitted-gaussian": plane(), "fitted-uniform": plane()}).values()
     titles = [ax.get_title() for ax in page.axes if ax.get_title()]
     assert titles == ["fitted, gaussian", "fitted, uniform"]
 
@@ -75,8 +75,8 @@ def test_figure_4(with_feature, without, expected):
             ("noise", by_size(without, "noise_correlation")),
         )
     }
-    assert [c.verdict for c in figures.check_size(datasets, "quick")] == expected * 2
-    (page,) = figures.draw_size(datasets, "quick").values()
+    assert [c.verdict for c in figures.check_size(datasets)] == expected * 2
+    (page,) = figures.draw_size(datasets).values()
     assert page.axes[0].get_title() == "fitted: (a) Γ = 1.2"
     assert len([ax for ax in page.axes if ax.get_title()]) == 4
 
@@ -93,10 +93,10 @@ def classes(slope):
 
 @pytest.mark.parametrize(("slope", "expected"), [(-0.4, "holds"), (0.3, "refuted")])
 def test_minority(slope, expected):
-    claims = figures.check_minority({"fitted": classes(slope)}, "quick")
+    claims = figures.check_minority({"fitted": classes(slope)})
     assert len(claims) == 2
     assert {c.verdict for c in claims} == {expected}
-    (page,) = figures.draw_minority({"fitted": classes(slope)}, "quick").values()
+    (page,) = figures.draw_minority({"fitted": classes(slope)}).values()
     assert page.axes[0].get_xlabel() == "samples of each other class"
 
 
@@ -110,7 +110,7 @@ def tails(slope):
 
 def test_long_tails():
     """Decided where Γ is large, as the statement says."""
-    assert [c.verdict for c in figures.check_tail({"fitted": tails(0.3)}, "quick")] == ["not testable", "holds"]
-    assert [c.verdict for c in figures.check_tail({"fitted": tails(-0.3)}, "quick")][1] == "refuted"
-    (page,) = figures.draw_tail({"fitted": tails(0.3)}, "quick").values()
+    assert [c.verdict for c in figures.check_tail({"fitted": tails(0.3)})] == ["not testable", "holds"]
+    assert [c.verdict for c in figures.check_tail({"fitted": tails(-0.3)})][1] == "refuted"
+    (page,) = figures.draw_tail({"fitted": tails(0.3)}).values()
     assert "level $L$" in page.axes[0].get_xlabel()

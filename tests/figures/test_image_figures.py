@@ -30,7 +30,7 @@ def extremes(highest, lowest):
 
 @pytest.mark.parametrize(("highest", "lowest", "expected"), [(0.4, 0.1, "holds"), (0.1, 0.4, "refuted")])
 def test_extremes(highest, lowest, expected):
-    (claim,) = figures.check_extremes({"mine": extremes(highest, lowest)}, "quick")
+    (claim,) = figures.check_extremes({"mine": extremes(highest, lowest)})
     assert claim.verdict == expected
 
 
@@ -41,7 +41,7 @@ def test_every_image_has_its_place():
     assert page.shape == (3 * 6, 4 * 7)
     np.testing.assert_array_equal(page[6:11, 14:20], ds.image.sel(end="lowest").values[1, 2, :, :, 0])
     assert (page[5::6] == 0).all()
-    (picture,) = figures.draw_extremes({"mine": ds}, "quick").values()
+    (picture,) = figures.draw_extremes({"mine": ds}).values()
     assert [t.get_text() for t in picture.axes[0].get_yticklabels()] == CLASSES
 
 
@@ -72,9 +72,9 @@ def correlations(ratio, cosine):
 )
 def test_matrix(planted, expected):
     """Every pair must exceed the value of equal noise: one that does is not enough."""
-    claims = figures.check_matrix({"mine": correlations(*planted)}, "quick")
+    claims = figures.check_matrix({"mine": correlations(*planted)})
     assert [c.verdict for c in claims] == expected
-    (page,) = figures.draw_matrix({"mine": correlations(*planted)}, "quick").values()
+    (page,) = figures.draw_matrix({"mine": correlations(*planted)}).values()
     assert page.axes[0].get_ylabel() == "class $i$"
 
 
@@ -106,18 +106,18 @@ def removal(high, low, random, within_high):
 )
 def test_removal(planted, expected):
     """The three comparisons under one ranking, then under the ranking within classes."""
-    claims = figures.check_removal({"mine": removal(*planted)}, "quick")
+    claims = figures.check_removal({"mine": removal(*planted)})
     assert [c.verdict for c in claims] == expected
 
 
 def test_too_few_seeds_decide_nothing():
     """An interval around 0, that of a single seed, and a diverged network are no evidence either way."""
     for change in (lambda ds: ds, lambda ds: ds.isel(seed=[0])):
-        claims = figures.check_removal({"mine": change(removal(0.1, 0.1, 0.1, 0.1))}, "quick")
+        claims = figures.check_removal({"mine": change(removal(0.1, 0.1, 0.1, 0.1))})
         assert {c.verdict for c in claims} == {"not testable"}
     ds = removal(0.3, 0.1, 0.2, 0.3)
     ds.test_accuracy[1, 0] = np.nan  # the first fraction without the highest, first seed
-    measured = figures.check_removal({"mine": ds}, "quick")[0].measured
+    measured = figures.check_removal({"mine": ds})[0].measured
     assert np.isnan(measured.mean) or measured.mean == pytest.approx(0.15, abs=1e-3)
 
 
@@ -125,7 +125,7 @@ def test_removal_curves_begin_with_nothing_removed():
     curves = figures._curves(removal(0.3, 0.1, 0.2, 0.3), within_class=False)
     np.testing.assert_array_equal(curves.fraction, [0, 0.25, 0.5])
     np.testing.assert_allclose(curves.mean("seed").isel(fraction=2), [0.6, 0.8, 0.7], atol=0.02)
-    (page,) = figures.draw_removal({"mine": removal(0.3, 0.1, 0.2, 0.3)}, "quick").values()
+    (page,) = figures.draw_removal({"mine": removal(0.3, 0.1, 0.2, 0.3)}).values()
     labels = [t.get_text() for t in page.axes[0].get_legend().get_texts()]
     assert labels == ["highest influence", "lowest influence", "at random"]
 
@@ -148,7 +148,7 @@ def shapes(own, equal):
 @pytest.mark.parametrize(("planted", "expected"), [((1.0, 0.3), "holds"), ((0.3, 1.0), "refuted")])
 def test_shapes(planted, expected):
     """The noise alone is compared: images differ from Gaussian data in more than that."""
-    (claim,) = figures.check_shapes({"mine": shapes(*planted)}, "quick")
+    (claim,) = figures.check_shapes({"mine": shapes(*planted)})
     assert claim.verdict == expected
-    (page,) = figures.draw_shapes({"mine": shapes(*planted)}, "quick").values()
+    (page,) = figures.draw_shapes({"mine": shapes(*planted)}).values()
     assert page.axes[2].get_title() == "t-SNE: Gaussian, one noise for all classes"

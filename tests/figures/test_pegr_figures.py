@@ -45,7 +45,7 @@ def curves(seeds=4, **changes):
 
 
 def verdicts(ds):
-    return {c.text: c.verdict for c in pegr.check_curves({"fitted": ds}, "quick")}
+    return {c.text: c.verdict for c in pegr.check_curves({"fitted": ds})}
 
 
 def test_the_paper_s_sentences_hold_where_the_paper_is_right():
@@ -81,7 +81,7 @@ def test_a_wrong_curve_refutes_its_sentence_and_no_other(change, refuted):
 
 
 def test_the_page_shows_four_quantities_of_three_algorithms():
-    (page,) = pegr.draw_curves({"fitted": curves()}, "quick").values()
+    (page,) = pegr.draw_curves({"fitted": curves()}).values()
     axes = np.array(page.axes).reshape(4, 3)
     assert [ax.get_title() for ax in axes[0]] == ["PEGR", "FGR", "standard"]
     assert [ax.get_ylabel() != "" for ax in axes[:, 0]] == [True] * 4
@@ -106,14 +106,14 @@ def heatmap(best=0.1):
 @pytest.mark.parametrize(("best", "expected"), [(0.07, "holds"), (0.001, "refuted")])
 def test_the_theorem_s_weight_is_looked_up_on_the_grid(best, expected):
     """1/(σ_p √400) is 0.1 and 0.05 at σ_p = 0.5 and 1."""
-    claims = {c.text: c.verdict for c in pegr.check_heatmap({"pegr": heatmap(best)}, "quick")}
+    claims = {c.text: c.verdict for c in pegr.check_heatmap({"pegr": heatmap(best)})}
     assert claims.pop("λ = σ_p⁻¹d^(−1/2) is such a λ for every σ_p ≥ 0.5") == expected
     assert set(claims.values()) == {"holds"}
     assert len(claims) == 2
 
 
 def test_the_heatmap_shows_divergence_apart():
-    (fig,) = pegr.draw_heatmap({"pegr": heatmap()}, "quick").values()
+    (fig,) = pegr.draw_heatmap({"pegr": heatmap()}).values()
     labels = [ax.get_ylabel() for ax in fig.axes]
     assert any("accuracy" in label for label in labels)
     assert any("diverge" in label for label in labels)

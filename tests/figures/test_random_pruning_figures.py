@@ -37,7 +37,7 @@ def as_the_paper_says(p):
 
 
 def verdicts(ds):
-    return {c.text: c.verdict for c in figures.check_error({"fitted": ds, "fitted-training": ds}, "quick")}
+    return {c.text: c.verdict for c in figures.check_error({"fitted": ds, "fitted-training": ds})}
 
 
 SIMILAR, BETTER, RISES, ZERO, _, _, ZERO_NOISY, _ = verdicts(errors(as_the_paper_says))
@@ -81,7 +81,7 @@ def test_the_page_of_figure_2():
         {"sigma_0": [0.1], "keep_fraction": [1.0, 0.5], "seed": range(4), "step": [0, 10, 20]},
         {"settings": json.dumps({"sigma_p": 1.0})},
     )
-    (page,) = figures.draw_error({"fitted": ds, "fitted-training": training}, "quick").values()
+    (page,) = figures.draw_error({"fitted": ds, "fitted-training": training}).values()
     assert [ax.get_xlabel() for ax in page.axes] == ["pruned fraction $1-p$"] * 2 + ["gradient steps"]
     assert page.axes[0].get_ylabel() == "error"
     assert "8 runs" in page.get_suptitle()
@@ -118,7 +118,7 @@ def regime(collapse=0.01382, seeds=40, m=(50,), noise_exponent=0.5, train_loss=0
 def theory_verdicts(**changes):
     random = regime(**changes)
     plain = random.isel(m=0).assign_attrs(settings=json.dumps(SETTINGS))
-    return {c.text: c for c in figures.check_theory({"random": random, "plain": plain}, "quick")}
+    return {c.text: c for c in figures.check_theory({"random": random, "plain": plain})}
 
 
 def test_the_collapse_is_found_and_held_against_both_predictions():
@@ -155,7 +155,7 @@ def test_the_collapse_falls_as_one_over_m():
 
 def test_the_page_of_the_theory():
     ds = regime()
-    (page,) = figures.draw_theory({"random": ds, "magnitude": ds, "plain": ds}, "quick").values()
+    (page,) = figures.draw_theory({"random": ds, "magnitude": ds, "plain": ds}).values()
     left, right = page.axes
     assert (left.get_ylabel(), right.get_ylabel()) == ("test error", "loss (nats)")
     labels = [t.get_text() for t in left.get_legend().get_texts()]

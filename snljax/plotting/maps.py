@@ -1,27 +1,17 @@
-"""Heatmaps, threshold maps and curves on matplotlib Axes."""
+"""Phase diagrams in colour."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
-from snljax.boundary import interval
+from snljax.plotting.labels import label_of
+from snljax.plotting.pages import axes_or_new
+from snljax.variables import DIVERGED
 
-# Okabe and Ito's palette, told apart with every common colour blindness.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 BELOW, ABOVE = "#2C7FB8", "#FFFFD9"  # blue and light yellow, as the papers draw thresholds
-DIVERGED = 2
-
-
-def label_of(values: xr.DataArray, name: str | None = None) -> str:
-    """The label of a coordinate, or of the values themselves."""
-    target = values if name is None else values[name]
-    return str(target.attrs.get("long_name", str(target.name or "value").replace("_", " ")))
 
 
 def heatmap(
@@ -60,7 +50,7 @@ def heatmap(
         'K'
     """
     grid = _oriented(values, x, y)
-    ax = ax if ax is not None else plt.subplots(figsize=(4.6, 3.6), layout="constrained")[1]
+    ax = axes_or_new(ax)
     low, high = limits or (float(grid.min()), float(grid.max()))
     norm = LogNorm(low, high) if log else Normalize(low, high)
     # Rasterised: a vector page of 10,000 cells is slow to open.
@@ -68,7 +58,7 @@ def heatmap(
     ax.figure.colorbar(mesh, ax=ax, label=label_of(values))
     if threshold is not None and float(grid.min()) < threshold <= float(grid.max()):
         lines = ax.contour(grid[x], grid[y], grid, levels=[threshold], colors="white", linewidths=1.5)
-        ax.clabel(lines, fmt=f"{threshold:g}", fontsize=8)
+        ax.clabel(lines, fmt=f"{threshold:g}", fontsize="small")
     _finish(ax, values, x, y, status)
     return ax
 
@@ -98,7 +88,7 @@ def threshold_map(
         ValueError: if the values have other dimensions than x and y.
     """
     grid = _oriented(values, x, y)
-    ax = ax if ax is not None else plt.subplots(figsize=(4.2, 3.6), layout="constrained")[1]
+    ax = axes_or_new(ax)
     above = (grid >= threshold).where(grid.notnull())
     ax.pcolormesh(
         grid[x],
@@ -112,47 +102,6 @@ def threshold_map(
     )
     _finish(ax, values, x, y, status)
     return ax
-
-
-def curves(values: xr.DataArray, *, x: str, hue: str | None = None, ax: Axes | None = None, **style: Any) -> Axes:
-    """Curves with a band: mean over ``seed`` and its 95 % t interval, where there is a seed dimension.
-
-    Args:
-        values: dimensions x, optionally hue and seed.
-        x: the dimension along the axis.
-        hue: one curve for each of its values.
-        ax: draw here; default a new figure.
-        style: passed on to ``Axes.plot``.
-
-    Returns:
-        The Axes.
-
-    Example:
-        >>> import xarray as xr
-        >>> loss = xr.DataArray([[1.0, 2.0], [3.0, 4.0]], dims=("mask", "step"),
-        ...                     coords={"mask": ["random", "magnitude"], "step": [0, 10]}, name="test_loss")
-        >>> [line.get_label() for line in curves(loss, x="step", hue="mask").lines]
-        ['random', 'magnitude']
-    """
-    ax = ax if ax is not None else plt.subplots(figsize=(4.2, 3.2), layout="constrained")[1]
-    rows = [values] if hue is None else [values.isel({hue: i}) for i in range(values.sizes[hue])]
-    for row, color in zip(rows, np.resize(COLORS, len(rows)), strict=True):
-        name = None if hue is None else _legend(label_of(values, hue), row[hue].item())
-        over_seeds = row.transpose(x, "seed").values if "seed" in row.dims else row.values[:, None]
-        bands = [interval(v) for v in over_seeds]
-        (line,) = ax.plot(row[x], [b.mean for b in bands], **{"color": color, "label": name, **style})
-        low, high = [b.low for b in bands], [b.high for b in bands]
-        ax.fill_between(row[x], low, high, color=line.get_color(), alpha=0.2, lw=0)
-    ax.set_xlabel(label_of(values, x))
-    ax.set_ylabel(label_of(values))
-    if hue is not None:
-        ax.legend(fontsize=8)
-    return ax
-
-
-def _legend(name: str, value: Any) -> str:
-    """A kind speaks for itself, a number needs its name."""
-    return value if isinstance(value, str) else f"{name} = {value:g}"
 
 
 def _oriented(values: xr.DataArray, x: str, y: str) -> xr.DataArray:

@@ -1,0 +1,75 @@
+"""What a figure is made from: sweeps that are trained, and what is computed without training."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+
+class Sweep:
+    """Networks that a figure needs, said before anything of the engine is imported.
+
+    Args:
+        experiment: name of an experiment.
+        reading: name of one of its readings; default its first.
+        record_every: measure every so many steps; default only at the end.
+        fields: as for `Grid`, and in the order of its dimensions: a scalar fixes a field, a sequence is an axis, and a
+            table (dict of columns) is one axis that moves several fields together. ``seed`` likewise.
+
+    Example:
+        >>> Sweep("topk_pruning", sigma_p=[0.5, 1.0], seed=range(3)).but(sigma_p=0.5)
+        Sweep('topk_pruning', sigma_p=0.5, seed=range(0, 3))
+    """
+
+    def __init__(
+        self, experiment: str, *, reading: str | None = None, record_every: int | None = None, **fields: Any
+    ) -> None:
+        self.experiment, self.reading, self.record_every = experiment, reading, record_every
+        self.fields: Mapping[str, Any] = MappingProxyType(fields)
+
+    def but(self, **changes: Any) -> Sweep:
+        """The same networks with other settings, or more of them.
+
+        Args:
+            changes: any of the arguments of Sweep but the experiment.
+
+        Returns:
+            A Sweep.
+        """
+        about = {"reading": self.reading, "record_every": self.record_every}
+        return Sweep(self.experiment, **{**about, **self.fields, **changes})
+
+    def __repr__(self) -> str:
+        about = {"reading": self.reading, "record_every": self.record_every}
+        given = {n: v for n, v in about.items() if v is not None} | dict(self.fields)
+        return f"Sweep({self.experiment!r}, {', '.join(f'{n}={v!r}' for n, v in given.items())})"
+
+
+class Computed:
+    """A Dataset that a figure needs and that no network is trained for.
+
+    Args:
+        function: returns the Dataset, with an attribute ``images``: how many it is about.
+        settings: keywords of the function.
+
+    Raises:
+        TypeError: if the function does not take such keywords.
+
+    Example:
+        >>> import xarray as xr
+        >>> Computed(lambda n: xr.Dataset(attrs={"images": n}), n=3).dataset().attrs["images"]
+        3
+    """
+
+    def __init__(self, function: Callable[..., Any], **settings: Any) -> None:
+        inspect.signature(function).bind(**settings)
+        self.function, self.settings = function, MappingProxyType(settings)
+
+    def dataset(self) -> Any:
+        """What the function returns."""
+        return self.function(**self.settings)
+
+
+Preset = Mapping[str, Sweep | Computed]

@@ -1,0 +1,80 @@
+"""What marks are called and how they are coloured."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+
+# Okabe and Ito's palette, told apart with every common colour blindness.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+Spread = Literal["interval", "error", "quartiles"]
+SPREADS = {
+    "interval": "mean and 95 % t interval",
+    "error": "mean and standard error",
+    "quartiles": "median and quartiles",
+}
+
+
+def label_of(values: xr.DataArray, name: str | None = None) -> str:
+    """The label of a coordinate, or of the values themselves.
+
+    Args:
+        values: labelled, if at all, by its attributes: ``long_name``, else ``symbol``, else the name it has; with
+            ``units`` in brackets behind it, unless they stand there.
+        name: one of its coordinates; default the values.
+
+    Returns:
+        One line, for an axis, a colour bar or a legend.
+
+    Example:
+        >>> loss = xr.DataArray([0.5], name="test_loss", attrs={"symbol": r"$L_D$", "units": "nats"})
+        >>> label_of(loss)
+        '$L_D$ (nats)'
+        >>> label_of(xr.DataArray([0.5], name="test_loss"))
+        'test loss'
+    """
+    target = values if name is None else values[name]
+    plain = str(target.name or "value").replace("_", " ")
+    label = str(target.attrs.get("long_name") or target.attrs.get("symbol") or plain)
+    units = target.attrs.get("units")
+    return f"{label} ({units})" if units and f"({units})" not in label else label
+
+
+def caption(values: xr.Dataset | xr.DataArray, spread: Spread = "interval") -> str:
+    """What a curve and its band, or a point and its bar, are.
+
+    Args:
+        values: with a dimension ``seed``.
+        spread: as for `curves`.
+
+    Returns:
+        One phrase.
+
+    Example:
+        >>> caption(xr.DataArray([1.0, 2.0], dims="seed"))
+        'mean and 95 % t interval of 2 seeds'
+    """
+    seeds = values.sizes["seed"]
+    return f"{SPREADS[spread]} of {seeds} seeds" if seeds > 1 else "a single seed"
+
+
+def shades(number: int) -> list[Any]:
+    """Colours of an ordered quantity, dark to light, as `curves` takes them; black to yellow is cut short of pale.
+
+    Args:
+        number: how many.
+
+    Returns:
+        RGBA tuples.
+    """
+    return [tuple(color) for color in mpl.colormaps["viridis"](np.linspace(0, 0.9, number))]
+
+
+def entry_of(values: xr.DataArray, name: str) -> str:
+    """The legend entry of values at one value of a coordinate: a kind speaks for itself, a number needs its name."""
+    value = values[name].item()
+    return value if isinstance(value, str) else f"{label_of(values, name)} = {value:g}"
