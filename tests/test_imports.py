@@ -1,57 +1,124 @@
-"""Imports follow the arrows of the design and never run back."""
+"""Imports follow docs/architecture.md; tests and benchmarks reach for no private name; the public names are there."""
 
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import pathlib
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
+from harness import ROOT, TESTS
 
 import snljax
 
-ROOT = pathlib.Path(snljax.__file__).parent
-OUTER = ("sweep", "figures", "plotting", "boundary", "cli")
-ALLOWED_NOT = {
-    **dict.fromkeys(("data", "models", "losses", "masks", "descent", "measures", "theory"), ("experiments", *OUTER)),
-    "experiments": OUTER,
-    "figures": ("sweep", "cli"),
-    "plotting": ("sweep", "figures", "cli"),
-    "sweep": ("figures", "plotting", "cli"),
-}
+PACKAGE = pathlib.Path(snljax.__file__).parent
+PAGE = ROOT / "docs" / "architecture.md"
 
 
-def imported(path: pathlib.Path, everywhere: bool) -> set[str]:
-    """Dotted names that a file imports, anywhere or at module level; relative imports are not used here."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = set()
-    for node in ast.walk(tree) if everywhere else tree.body:
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+class Room(NamedTuple):
+    """A row of a table. path: module or folder of the package, "sweep/store". jax: whether it may need JAX."""
+
+    path: str
+    may_import: frozenset[str]
+    jax: bool
 
 
-def files_of(part: str) -> list[pathlib.Path]:
-    return sorted((ROOT / part).rglob("*.py")) if (ROOT / part).is_dir() else [ROOT / f"{part}.py"]
+def rooms(folder: str = "") -> dict[str, Room]:
+    """The rows of the page's tables of rooms: those of the package, or of one of its folders."""
+    found = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        name = re.fullmatch(rf"`({folder and folder + '/'}\w+)`", cells[0])
+        if line.startswith("|") and name:
+            allowed = frozenset(re.findall(r"`([\w/]+)`", cells[2]))
+            assert bool(allowed) != (cells[2] == "nothing"), line
+            assert name[1] not in found, f"{name[1]} stands twice"
+            found[name[1]] = Room(name[1], allowed, cells[-1] == "with")
+    return found
 
 
-@pytest.mark.parametrize("part", [p for p in ALLOWED_NOT if files_of(p) and files_of(p)[0].exists()])
-def test_imports_run_one_way(part):
-    for path in files_of(part):
-        for name in imported(path, everywhere=True):
-            assert not name.startswith(tuple(f"snljax.{outer}" for outer in ALLOWED_NOT[part])), f"{path}: {name}"
-            assert name != "snljax" or part in ("figures", "plotting"), f"{path}: imports the whole package"
+def modules(path: str) -> list[pathlib.Path]:
+    """The files of a room."""
+    return sorted((PACKAGE / path).rglob("*.py")) if (PACKAGE / path).is_dir() else [PACKAGE / f"{path}.py"]
 
 
-def test_figures_and_plotting_need_no_jax_at_module_level():
-    for path in [*files_of("figures"), *(p for p in files_of("plotting") if p.exists())]:
-        for name in imported(path, everywhere=False):
-            assert name.split(".")[0] not in ("jax", "jaxlib"), f"{path}: {name}"
+def imported(path: pathlib.Path) -> Iterator[str]:
+    """What of the package a file imports, as paths, anywhere in it but for annotations."""
+    for name in _names(ast.parse(path.read_text(encoding="utf-8"))):
+        parts = name.split(".")
+        if parts[0] == "snljax":
+            while not (
+                (PACKAGE.joinpath(*parts[1:])).is_dir() or PACKAGE.joinpath(*parts[1:]).with_suffix(".py").exists()
+            ):
+                parts.pop()
+            assert len(parts) > 1, f"{path}: {name} is imported from the whole package"
+            yield "/".join(parts[1:])
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, "relative import"
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    for child in ast.iter_child_nodes(node):
+        yield from _names(child)
+
+
+def room_of(path: str, table: dict[str, Room]) -> str:
+    (found,) = [name for name in table if path == name or path.startswith(f"{name}/")]
+    return found
+
+
+def inside(path: pathlib.Path) -> str:
+    return path.relative_to(PACKAGE).with_suffix("").as_posix()
+
+
+def test_every_module_is_in_a_room():
+    table = rooms()
+    files = [inside(file) for file in PACKAGE.rglob("*.py") if file != PACKAGE / "__init__.py"]
+    homeless = [file for file in files if not any(file == n or file.startswith(f"{n}/") for n in table)]
+    assert homeless == []
+    assert [name for name in table if not all(file.exists() for file in modules(name))] == []
+
+
+@pytest.mark.parametrize("room", rooms().values(), ids=lambda room: room.path)
+def test_imports_follow_the_page(room):
+    table = rooms()
+    for path in modules(room.path):
+        for name in imported(path):
+            other = room_of(name, table)
+            assert other == room.path or other in room.may_import, f"{path}: imports {name}"
+
+
+@pytest.mark.parametrize("folder", ["", "sweep"])
+def test_the_arrows_never_run_back(folder):
+    table, order = rooms(folder), []
+    while len(order) < len(table):
+        ready = [name for name, room in table.items() if name not in order and room.may_import <= {*order}]
+        assert ready, f"these import each other in a circle: {[name for name in table if name not in order]}"
+        order += ready
+
+
+def test_the_package_itself_imports_its_rooms_on_first_use():
+    assert list(imported(PACKAGE / "__init__.py")) == []
+
+
+def test_rooms_without_jax_do_not_load_it():
+    light = [inside(file) for room in rooms().values() if not room.jax for file in modules(room.path)]
+    names = [f"snljax.{name.replace('/', '.').removesuffix('.__init__')}" for name in light if "__main__" not in name]
+    code = f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\nprint('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert len(names) > 20
+    assert done.stdout.strip() == "False"
 
 
 def test_importing_the_package_is_light():
@@ -66,13 +133,10 @@ def test_dir_shows_the_public_names():
 
 
 @pytest.mark.parametrize("name", snljax.__all__)
-def test_public_names_exist(name):
-    """A module of that name, or what a module calls so."""
-    found = getattr(snljax, name)
-    assert (found.__name__ if hasattr(found, "__name__") else name).split(".")[-1] in (
-        name,
-        {"zip": "together"}.get(name),
-    )
+def test_public_names_are_there(name):
+    """A module, a class or a function that goes by this name."""
+    other = {"zip": "together"}
+    assert getattr(snljax, name).__name__.rpartition(".")[2] == other.get(name, name)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +158,75 @@ def test_public_names_are_those_of_their_modules(name, home):
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'sweeep'"):
         snljax.sweeep  # noqa: B018
+
+
+# --- private names --------------------------------------------------------------------------------------
+
+
+def _bound(node: ast.AST) -> Iterator[str]:
+    """The names that a statement defines: functions, classes, variables, attributes of self."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield node.attr
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name != "_"
+
+
+@functools.cache
+def privates() -> frozenset[str]:
+    """Every private name that the package defines."""
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in PACKAGE.rglob("*.py")]
+    return frozenset(name for tree in trees for node in ast.walk(tree) for name in _bound(node) if _is_private(name))
+
+
+def reached(source: str) -> set[str]:
+    """The private names of the package that a file reaches for: imported, as an attribute, or as a text.
+
+    What it defines itself, what it reads of its own ``self``, and what belongs to other packages does not count.
+    """
+    tree = ast.parse(source)
+    nodes = list(ast.walk(tree))
+    own = {name for node in nodes for name in _bound(node)}
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("snljax"):
+            found |= {alias.name for alias in node.names if _is_private(alias.name)}
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
+                found |= {node.attr} & privates()
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+            found |= {node.attr} if _is_private(node.attr) else set()  # set from outside
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found |= {node.value.rpartition(".")[2]} & privates() - own
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("from snljax.sweep.store import _plain", {"_plain"}),
+        ("from snljax.cli import main\nmain._parser", set()),
+        ("from snljax import cli\ncli._main([])", {"_main"}),
+        ("program._main.cache_clear()", {"_main"}),
+        ("traced._anything = None", {"_anything"}),
+        ("monkeypatch.setattr(cli, '_main', None)", {"_main"}),
+        ("monkeypatch.setattr('snljax.cli._main', None)", {"_main"}),
+        ("draw._replace(normals=0)", set()),
+        ("class A:\n    def f(self):\n        self._main = self._main", set()),
+        ("torch._dynamo.config.recompile_limit = 64", set()),
+    ],
+)
+def test_private_names_are_found(source, names):
+    assert reached(source) == names
+
+
+def test_tests_and_benchmarks_reach_for_no_private_name():
+    files = [*TESTS.rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
+    found = {file.relative_to(ROOT).as_posix(): reached(file.read_text(encoding="utf-8")) for file in files}
+    found.pop("tests/test_imports.py")
+    assert {file: names for file, names in found.items() if names} == {}
