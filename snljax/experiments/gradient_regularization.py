@@ -15,6 +15,7 @@ from jax import lax
 
 from snljax import descent, losses
 from snljax.data import signal_noise
+from snljax.descent import Vectors
 from snljax.experiment import Experiment, field, metric
 from snljax.experiments.common import LEARNING
 from snljax.measures import evaluation
@@ -55,7 +56,10 @@ class Config:
 
 
 class Draw(NamedTuple):
-    """Everything random, in units of its own standard deviation, and what follows from it alone."""
+    """Everything random, in units of its own standard deviation, and what follows from it alone.
+
+    Vectors here: signal over μ, (2, m); noise over ξ_i, (2, m, n).
+    """
 
     weights: jax.Array  # (2, m, d), signs +1 and -1
     direction: jax.Array  # (d,), μ / ‖μ‖
@@ -63,13 +67,6 @@ class Draw(NamedTuple):
     test: signal_noise.Samples  # (n_test, d), (n_test,)
     gram: jax.Array  # (n, n), noise @ noise.T
     overlaps: Vectors  # of the initial weights with direction and noise
-
-
-class Vectors(NamedTuple):
-    """One number per filter and data vector: responses ⟨w, x⟩ or coefficients of x in w."""
-
-    signal: jax.Array  # (2, m), over μ
-    noise: jax.Array  # (2, m, n), over ξ_i
 
 
 class Metrics(NamedTuple):
@@ -236,8 +233,7 @@ def _full_norm(config: Config, draw: Draw, gradient: Vectors) -> jax.Array:
 
 
 def _gram(config: Config, draw: Draw, coefficients: Vectors) -> Vectors:
-    """Responses that the coefficients add; the noise is orthogonal to the signal."""
-    return Vectors(config.mu**2 * coefficients.signal, config.sigma_p**2 * (coefficients.noise @ draw.gram))
+    return descent.gram_step(coefficients, draw.gram, config.mu, config.sigma_p)
 
 
 def _responses(config: Config, draw: Draw, weights: jax.Array) -> Vectors:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from snljax import descent
+from snljax.descent import Vectors
 from snljax.experiment import Experiment, field, metric
 from snljax.experiments.common import CLASS_ACCURACY, LEARNING
 from snljax.measures import evaluation, memorization
@@ -57,6 +58,7 @@ class Draw(NamedTuple):
     """Everything random, of variance 1 (weights: uniform in [−1, 1]), and what follows from it alone.
 
     Samples are ordered class by class. shared_* belong to the directions that all classes scale alike.
+    Vectors here: signal over u_k, (num_classes, m, num_classes); noise over ξ_i, (num_classes, m, n).
     """
 
     weights: jax.Array  # (num_classes, m, d)
@@ -65,13 +67,6 @@ class Draw(NamedTuple):
     batches: jax.Array  # key of the mini-batches
     shared_gram: jax.Array  # (n, n)
     shared_overlaps: jax.Array  # of the initial weights with the noise, (num_classes, m, n)
-
-
-class Vectors(NamedTuple):
-    """One number per filter and data vector: responses ⟨w, x⟩ or coefficients of x in w."""
-
-    signal: jax.Array  # (num_classes, m, num_classes), over u_k
-    noise: jax.Array  # (num_classes, m, n), over ξ_i
 
 
 class Metrics(NamedTuple):
@@ -126,11 +121,8 @@ def step(config: Config, draw: Draw, state: jax.Array | Vectors, t: jax.Array) -
     if not isinstance(state, Vectors):
         noise = _scaled(config, draw.train)[rows]
         return descent.dense(lambda w: loss(_responses(config, w, noise)), state, config.learning_rate)
-    slope = jax.grad(loss)(_span_responses(config, draw, state, rows))
-    return Vectors(
-        state.signal - config.learning_rate * slope.signal,
-        state.noise.at[..., rows].add(-config.learning_rate * slope.noise),
-    )
+    responses = _span_responses(config, draw, state, rows)
+    return descent.span_rows(loss, responses, state, rows, config.learning_rate)
 
 
 def measure(config: Config, draw: Draw, state: jax.Array | Vectors) -> Metrics:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from snljax import masks
 from snljax.data import signal_noise
+from snljax.descent import Vectors
 from snljax.experiment import Experiment, field, metric
 from snljax.experiments.common import LEARNING
 from snljax.measures import evaluation, neuron_sets
@@ -78,13 +79,6 @@ class Draw(NamedTuple):
     test: signal_noise.Samples  # (n_test, d), (n_test,)
 
 
-class Vectors(NamedTuple):
-    """One number per filter and data vector: responses ⟨w̃, x⟩ or coefficients of x ⊙ m in w̃."""
-
-    signal: jax.Array  # (num_classes, m, num_classes), over μ_k
-    noise: jax.Array  # (num_classes, m, n), over ξ_i
-
-
 class Hidden(NamedTuple):
     """The fully connected network: what its units respond to the samples, and their outgoing weights."""
 
@@ -93,7 +87,11 @@ class Hidden(NamedTuple):
 
 
 class State(NamedTuple):
-    """Masked weights w̃ = w ⊙ m, the mask, and with ``decomposition`` the updates along each data vector."""
+    """Masked weights w̃ = w ⊙ m, the mask, and with ``decomposition`` the updates along each data vector.
+
+    Vectors here: responses ⟨w̃, x⟩ or coefficients of x ⊙ m in w̃; signal over μ_k, (num_classes, m, num_classes);
+    noise over ξ_i, (num_classes, m, n).
+    """
 
     weights: jax.Array
     mask: jax.Array
@@ -175,12 +173,11 @@ def measure(config: Config, draw: Draw, state: State) -> Metrics:
     responses = _responses(config, state.weights, draw.train)
     logits = _logits(config, responses, targets)
 
-    def on_test(samples: signal_noise.Samples):
+    def outputs(samples: signal_noise.Samples) -> tuple[jax.Array, jax.Array]:
         targets = _targets(config, samples)
-        logits = _logits(config, _responses(config, state.weights, samples), targets)
-        return evaluation.cross_entropies(logits, targets), evaluation.hits(logits, targets)
+        return _logits(config, _responses(config, state.weights, samples), targets), targets
 
-    test_loss, test_accuracy = evaluation.chunked_mean(on_test, draw.test)
+    test_loss, test_accuracy = evaluation.loss_and_accuracy(outputs, draw.test)
     signal, noise, kept = _alignment(config, draw, state, responses)
     metrics = Metrics(
         train_loss=jnp.mean(evaluation.cross_entropies(logits, targets)),

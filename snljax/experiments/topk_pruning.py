@@ -16,6 +16,7 @@ from jax import lax
 
 from snljax import descent, masks
 from snljax.data import signal_noise
+from snljax.descent import Vectors
 from snljax.experiment import Experiment, field, metric
 from snljax.experiments.common import LEARNING
 from snljax.measures import decomposition, evaluation
@@ -62,15 +63,11 @@ class Draw(NamedTuple):
     gram: jax.Array  # (n, n), noise @ noise.T
 
 
-class Vectors(NamedTuple):
-    """One number per filter and data vector: responses ⟨w, x⟩ or coefficients of x in w."""
-
-    signal: jax.Array  # (num_classes, m, num_classes), over μ_τ
-    noise: jax.Array  # (num_classes, m, n), over ξ_i
-
-
 class SpanState(NamedTuple):
-    """Weights at the last pruning, what they respond, and the coefficients gathered since."""
+    """Weights at the last pruning, what they respond, and the coefficients gathered since.
+
+    Vectors here: signal over μ_τ, (num_classes, m, num_classes); noise over ξ_i, (num_classes, m, n).
+    """
 
     weights: jax.Array
     base: Vectors
@@ -140,9 +137,11 @@ def step(config: Config, draw: Draw, state: SpanState | DenseState, t: jax.Array
         return jnp.mean(evaluation.cross_entropies(_logits(config, responses, draw.targets), draw.targets))
 
     if isinstance(state, SpanState):
-        coefficients = descent.span(
-            loss, lambda c: _gram(config, draw, c), state.base, state.coefficients, config.learning_rate
-        )
+
+        def gram(c: Vectors) -> Vectors:
+            return descent.gram_step(c, draw.gram, config.mu, config.sigma_p)
+
+        coefficients = descent.span(loss, gram, state.base, state.coefficients, config.learning_rate)
         return state._replace(coefficients=coefficients)
     weights = descent.dense(lambda w: loss(_responses(config, w, draw.noise)), state.weights, config.learning_rate)
     return state._replace(weights=weights if config.regrow else weights * state.mask)
@@ -155,12 +154,11 @@ def measure(config: Config, draw: Draw, state: SpanState | DenseState) -> Metric
     responses = _responses(config, weights, draw.noise)
     train_logits = _logits(config, responses, draw.targets)
 
-    def on_test(samples: signal_noise.Samples):
+    def outputs(samples: signal_noise.Samples) -> tuple[jax.Array, jax.Array]:
         targets = jax.nn.one_hot(samples.labels, config.num_classes, axis=0)
-        logits = _logits(config, _responses(config, weights, samples.noise), targets)
-        return evaluation.cross_entropies(logits, targets), evaluation.hits(logits, targets)
+        return _logits(config, _responses(config, weights, samples.noise), targets), targets
 
-    test_loss, test_accuracy = evaluation.chunked_mean(on_test, draw.test)
+    test_loss, test_accuracy = evaluation.loss_and_accuracy(outputs, draw.test)
     classes = jnp.arange(config.num_classes)
     own_signal = jnp.max(responses.signal[classes, :, classes], axis=1)
     metrics = Metrics(
@@ -207,11 +205,6 @@ def _logits(config: Config, responses: Vectors, targets: jax.Array) -> jax.Array
 
 def _responses(config: Config, weights: jax.Array, noise: jax.Array) -> Vectors:
     return Vectors(config.mu * weights[..., : config.num_classes], config.sigma_p * (weights @ noise.T))
-
-
-def _gram(config: Config, draw: Draw, coefficients: Vectors) -> Vectors:
-    """Responses that the coefficients add; signals are orthogonal to each other and to the noise."""
-    return Vectors(config.mu**2 * coefficients.signal, config.sigma_p**2 * (coefficients.noise @ draw.gram))
 
 
 def _weights(config: Config, draw: Draw, state: SpanState | DenseState) -> jax.Array:

@@ -48,6 +48,32 @@ def chunked_mean(per_sample: Callable[[Any], Any], samples: Any, chunk: int = 10
     return jax.tree.map(lambda v: jnp.sum(v, axis=0) / n, lax.map(one, index))
 
 
+def loss_and_accuracy(
+    outputs: Callable[[Any], tuple[jax.Array, jax.Array]], samples: Any
+) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy and share of hits on a test set, a chunk of samples at a time.
+
+    Args:
+        outputs: samples -> logits and one-hot targets, shape (num_classes, chunk) each.
+        samples: pytree of arrays with leading axis n.
+
+    Returns:
+        Loss in nats and accuracy, scalars.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> loss, accuracy = loss_and_accuracy(lambda x: (jnp.zeros((2, len(x))), x.T), jnp.eye(2))
+        >>> round(float(loss), 3), float(accuracy)  # equal logits: the first class wins
+        (0.693, 0.5)
+    """
+
+    def each(chunk: Any) -> tuple[jax.Array, jax.Array]:
+        logits, targets = outputs(chunk)
+        return cross_entropies(logits, targets), hits(logits, targets)
+
+    return chunked_mean(each, samples)
+
+
 def cross_entropies(logits: jax.Array, targets: jax.Array) -> jax.Array:
     """Cross-entropy of each sample, the samples along the last axis.
 
