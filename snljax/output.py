@@ -10,7 +10,9 @@ import pathlib
 import shutil
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from snljax.variables import PENDING
 from snljax.wording import one_line
@@ -84,13 +86,33 @@ def write(ds: xr.Dataset, out: pathlib.Path, kept: object) -> None:
     """
     with _part(out) as part:
         try:
-            ds.to_netcdf(part)
+            ds.to_netcdf(part, encoding=_wider_types(ds))
             with open(part, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(part, out)
         except (OSError, ValueError, TypeError) as error:
             rest = f"; all that was trained is kept in {kept}, and the same command goes on from there" if kept else ""
             raise _refused(out, error, rest) from None
+
+
+def _wider_types(ds: xr.Dataset) -> dict[Any, dict[str, str]]:
+    """Types with the same values for what netCDF 3 has not: unsigned whole numbers, and those of 64 bits."""
+    found = {}
+    for name, variable in ds.variables.items():
+        kind, size = variable.dtype.kind, variable.dtype.itemsize
+        if kind == "u" and size < 4:
+            found[name] = {"dtype": f"int{16 * size}"}
+        elif kind in "iu" and size >= 4 and _as_float(variable.values):
+            found[name] = {"dtype": "float64"}
+    return found
+
+
+def _as_float(values: np.ndarray) -> bool:
+    """Whether whole numbers are too large for int32, and float64 holds them all; else the writer takes or refuses."""
+    limits = np.iinfo(np.int32)
+    large = bool(((values < limits.min) | (values > limits.max)).any())
+    with np.errstate(invalid="ignore"):  # 2⁶³ as a float is no int64
+        return large and bool((values.astype(np.float64).astype(values.dtype) == values).all())
 
 
 @contextlib.contextmanager

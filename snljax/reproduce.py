@@ -11,7 +11,7 @@ import xarray as xr
 from snljax import figures
 from snljax.figures.claims import Claim, to_json, to_markdown
 from snljax.figures.presets import Sweep
-from snljax.output import make_folder
+from snljax.output import make_folder, write
 from snljax.sweep.axes import together
 from snljax.sweep.engine import sweep
 from snljax.sweep.grid import Grid
@@ -76,7 +76,7 @@ def reproduce(
             ds = part.dataset()
             datasets[label] = ds.assign_attrs(wall_seconds=round(time.perf_counter() - since, 1))
         files.append(folder / f"{label}.nc")
-        datasets[label].to_netcdf(files[-1])
+        write(datasets[label], files[-1], folder / f"{label}.store" if label in grids else None)
     compiling = sum(datasets[n].attrs["compile_seconds"] + datasets[n].attrs["probe_seconds"] for n in grids)
     trained = time.perf_counter()
 
