@@ -289,7 +289,7 @@ def _rows(values: Any) -> list[np.ndarray]:
             f"values: dimensions {', '.join(map(str, values.dims)) or 'none'}; allowed: seed, or one alone"
         )
     rows = values.transpose(..., "seed" if "seed" in values.dims else values.dims[0]).values
-    return list(rows.reshape(-1, rows.shape[-1]))
+    return list(rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])) or [np.empty(0)]
 
 
 def to_markdown(title: str, claims: list[Claim], remarks: list[str]) -> str:
