@@ -42,7 +42,8 @@ def extract(values: xr.DataArray, along: str, threshold: float, side: Literal["u
             quantity is too large); ``"lower"`` the first place where it falls below.
 
     Returns:
-        The coordinate of the crossing for every other index; NaN where there is none, or its place is unknown.
+        The coordinate of the crossing for every other index, with the name of that coordinate; NaN where there is
+        none, or its place is unknown.
 
     Raises:
         ValueError: if ``along`` is no dimension or its coordinate does not ascend or is not numeric, the
@@ -86,7 +87,8 @@ def extract(values: xr.DataArray, along: str, threshold: float, side: Literal["u
         share = (theta - row[i]) / (row[j] - row[i])
         return position[i] + share * (position[j] - position[i])
 
-    return xr.apply_ufunc(crossing, values, input_core_dims=[[along]], vectorize=True, output_dtypes=[float])
+    found = xr.apply_ufunc(crossing, values, input_core_dims=[[along]], vectorize=True, output_dtypes=[float])
+    return found.rename(along).drop_attrs(deep=False).assign_attrs(values[along].attrs)
 
 
 def fit_power_law(boundary: xr.DataArray, x: str, level: float = 0.95) -> PowerLaw:

@@ -23,6 +23,14 @@ def test_upper_boundary_of_a_known_law():
     assert law.points == 4
 
 
+def test_a_crossing_is_a_place_on_the_axis_and_is_called_so():
+    loss = _loss().rename("test_loss").assign_attrs(long_name="test loss")
+    loss.K.attrs["long_name"] = "weights kept"
+    edge = boundary.extract(loss, "K", 2.0, "upper")
+    assert (edge.name, edge.attrs, edge.dims) == ("K", {"long_name": "weights kept"}, ("sigma_p", "seed"))
+    assert list(edge.coords) == ["sigma_p", "seed"]
+
+
 def test_intervals_come_from_the_spread_over_seeds():
     constants = np.array([90.0, 95.0, 100.0])
     law = boundary.fit_power_law(boundary.extract(_loss(constants, seeds=3), "K", 2.0, "upper"), "sigma_p")
