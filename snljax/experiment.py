@@ -5,25 +5,69 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import jax
 
 _METADATA = ("symbol", "help", "range", "choices")
 
 
+class Draw(Protocol):
+    """``draw(config, key) -> Draw``, or ``draw(config, key, data) -> Draw`` where the experiment has data."""
+
+    def __call__(self, config: Any, key: jax.Array, /, *data: Any, **none: Any) -> Any: ...
+
+
+class Init(Protocol):
+    """``init(config, draw) -> State``, or ``init(config, draw, data) -> State`` where the experiment has data."""
+
+    def __call__(self, config: Any, draw: Any, /, *data: Any, **none: Any) -> Any: ...
+
+
+class Step(Protocol):
+    """``step(config, draw, state, t) -> State``, or ``step(config, draw, state, t, data) -> State`` with data.
+
+    The state that comes back has the shapes and dtypes of the one that went in; t is a traced int32 scalar.
+    """
+
+    def __call__(self, config: Any, draw: Any, state: Any, t: jax.Array, /, *data: Any, **none: Any) -> Any: ...
+
+
+class Measure(Protocol):
+    """``measure(config, draw, state) -> Metrics``, or ``measure(config, draw, state, data) -> Metrics`` with data."""
+
+    def __call__(self, config: Any, draw: Any, state: Any, /, *data: Any, **none: Any) -> Any: ...
+
+
+class Data(Protocol):
+    """``data(config) -> arrays``: any pytree of arrays of numbers, read on the host."""
+
+    def __call__(self, config: Any, /) -> Any: ...
+
+
+class Check(Protocol):
+    """``check(config) -> None``; raises a ValueError of one line."""
+
+    def __call__(self, config: Any, /) -> None: ...
+
+
 class Experiment(NamedTuple):
     """A system that ``sweep`` can train: a Config and pure functions of one network.
+
+    Each function is called by position, so that its arguments may have any names.
 
     Args:
         name: name for files, progress bars and the command line.
         Config: frozen dataclass registered with ``jax.tree_util.register_dataclass``. Fields marked
             static (see `field`) fix shapes and control flow, one compile per value; all others are
             traced numbers and sweep inside one program. It needs a traced field ``steps``.
-        draw: ``(config, key) -> Draw``. All randomness, standardised (unit normals, labels). It may
+        draw: ``(config, key[, data]) -> Draw``. All randomness, standardised (unit normals, labels). It may
             read static fields only, so that all points of a seed share one draw.
-        init: ``(config, draw) -> State``, the network before the first update.
-        step: ``(config, draw, state, t) -> State``, update number t (0-based).
-        measure: ``(config, draw, state) -> Metrics``, a NamedTuple of arrays; entries that are None
+        init: ``(config, draw[, data]) -> State``, the network before the first update.
+        step: ``(config, draw, state, t[, data]) -> State``, update number t (0-based).
+        measure: ``(config, draw, state[, data]) -> Metrics``, a NamedTuple of arrays; entries that are None
             are left out.
         readings: name -> Config, the ways to read what a paper leaves open; the first is the default.
             Empty means one reading, ``Config()``.
@@ -31,8 +75,9 @@ class Experiment(NamedTuple):
         dims: metric name -> names of its own dimensions, for metrics that are not scalars; what is given here
             goes before what ``metrics`` says (see `dims_of`).
         data: ``(config) -> arrays``, read on the host once for all seeds and points, images for example;
-            static fields only. Where it is given, the four functions take what it returns as one
-            more, last argument. Numbers only; nothing of it is compiled in, and each device has one copy.
+            static fields only. Where it is given, the four functions above take what it returns as one
+            more, last argument: ``[, data]``. Numbers only; nothing of it is compiled in, and each device has one
+            copy.
         metrics: metric name -> `metric`, what it means and how it is labelled; metrics may be left out.
 
     Source: none (an interface).
@@ -40,14 +85,14 @@ class Experiment(NamedTuple):
 
     name: str
     Config: type
-    draw: Callable[..., Any]
-    init: Callable[..., Any]
-    step: Callable[..., Any]
-    measure: Callable[..., Any]
+    draw: Draw
+    init: Init
+    step: Step
+    measure: Measure
     readings: Mapping[str, Any] = types.MappingProxyType({})
-    check: Callable[[Any], None] | None = None
+    check: Check | None = None
     dims: Mapping[str, tuple[str, ...]] = types.MappingProxyType({})
-    data: Callable[[Any], Any] | None = None
+    data: Data | None = None
     metrics: Mapping[str, MetricInfo] = types.MappingProxyType({})
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -327,7 +327,6 @@ EXPERIMENT = Experiment(
         # log log d / d of Assumption 3.2 and the bias of Theorem C.1 and eq. 285; the rest is unpublished.
         "printed": Config(active=0.0875, bias=1.0, bias_rule="raised", scaled_attention=False, mask_gradient="literal"),
     },
-    dims={"cosines": ("neuron", "feature"), "norms": ("neuron",)},
     metrics={
         "train_loss": metric(help="InfoNCE on training pairs", unit="nats"),
         "aligned_neurons": metric(help="neurons aligned with a minority feature"),

@@ -285,7 +285,6 @@ EXPERIMENT = Experiment(
         "mini_batch": Config(filter_reduction="mean", batch_size=10, steps=1000),
     },
     check=check,
-    dims={"class_accuracy": ("class",), "tail_accuracy": ("tail_bin",), "tail_level": ("tail_bin",)},
     metrics={
         **LEARNING,
         "class_accuracy": CLASS_ACCURACY,

@@ -191,7 +191,6 @@ EXPERIMENT = Experiment(
     step=step,
     measure=measure,
     readings={"fitted": Config()},
-    dims={"class_accuracy": ("class",), "kept": ("class",)},
     data=data,
     metrics={
         **LEARNING,

@@ -298,12 +298,6 @@ EXPERIMENT = Experiment(
         ),
     },
     check=check,
-    dims={
-        "signal_filters": ("class",),
-        "gamma": ("class", "filter", "signal_of_class"),
-        "zeta": ("class", "filter", "sample"),
-        "omega": ("class", "filter", "sample"),
-    },
     metrics={
         **LEARNING,
         "signal": metric(help="largest response to a class's signal, mean over classes"),

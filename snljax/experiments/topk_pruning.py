@@ -253,11 +253,6 @@ EXPERIMENT = Experiment(
     measure=measure,
     readings={"fitted": Config(), "printed": Config(filter_reduction="mean")},
     check=check,
-    dims={
-        "gamma": ("class", "filter", "signal_of_class"),
-        "rho_bar": ("class", "filter", "sample"),
-        "rho_underbar": ("class", "filter", "sample"),
-    },
     metrics={
         **LEARNING,
         "signal": metric(symbol=r"$\max_r \langle w_{j,r}, \mu_j\rangle$", help="signal, mean over classes"),

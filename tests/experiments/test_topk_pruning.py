@@ -14,6 +14,7 @@ from harness import SMALL
 from jax import lax
 
 import snljax as snl
+from snljax.experiment import dims_of
 from snljax.experiments import topk_pruning
 from snljax.experiments.topk_pruning import EXPERIMENT, Config, DenseState, SpanState
 
@@ -341,8 +342,9 @@ def test_shapes_and_types_of_the_metrics(descent, decomposition):
             continue
         chex.assert_shape(value, inner.get(name, ()))
         chex.assert_type(value, jnp.float32)
-    assert set(inner) == set(EXPERIMENT.dims)
-    assert all(len(EXPERIMENT.dims[name]) == len(shape) for name, shape in inner.items())
+    dims = dims_of(EXPERIMENT)
+    assert set(inner) == set(dims)
+    assert all(len(dims[name]) == len(shape) for name, shape in inner.items())
 
 
 def test_draw_depends_on_the_seed_alone():
