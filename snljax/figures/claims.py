@@ -26,6 +26,7 @@ import xarray as xr
 from snljax.stats import Interval, t_interval
 
 Verdict = Literal["holds", "refuted", "undecided", "not testable"]
+Cells = Literal["every", "some"]
 Relation = Literal["<", "≤", "≥", ">"]
 RELATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
@@ -94,16 +95,17 @@ class Claim(NamedTuple):
         return cls(text, source, rule.verdict, rule.measured, rule.threshold, _join(rule.reason, note))
 
 
-def above(values: Any, level: float, what: str) -> Finding:
+def above(values: Any, level: float, what: str, cells: Cells = "every") -> Finding:
     """A mean over seeds exceeds a level.
 
     Args:
         values: over seeds, one row of numbers or a DataArray with a dimension ``seed``; or an Interval that was
-            computed already, e.g. by `stats.bootstrap`. Other dimensions are cells, and the sentence is about every
-            one of them: it holds if all intervals lie above, and is refuted if one lies below even when the intervals
-            are widened for their number (Bonferroni).
+            computed already, e.g. by `stats.bootstrap`. Other dimensions are cells.
         level: the threshold.
         what: the quantity, for the sentence of the threshold.
+        cells: what the sentence says of several cells. ``"every"``: it holds if all intervals lie above, and is
+            refuted if one lies below even when widened for the number of cells (Bonferroni), since a chance is
+            taken with each. ``"some"``: it holds if one lies above even when widened, and is refuted if all lie below.
 
     Returns:
         Finding. ``holds`` if the interval lies above the level, ``refuted`` if no part of it does, else
@@ -116,16 +118,17 @@ def above(values: Any, level: float, what: str) -> Finding:
         >>> above([0.3, 0.5], 0.1, "gain in accuracy").verdict
         'undecided'
     """
-    return _mean_rule(values, (level, math.inf), True, f"{what}: interval above {level:.4g}")
+    return _mean_rule(values, (level, math.inf), True, f"{what}: interval above {level:.4g}", cells)
 
 
-def below(values: Any, level: float, what: str) -> Finding:
+def below(values: Any, level: float, what: str, cells: Cells = "every") -> Finding:
     """A mean over seeds stays below a level; see `above`.
 
     Args:
         values: as in `above`.
         level: the threshold.
         what: the quantity, for the sentence of the threshold.
+        cells: as in `above`.
 
     Returns:
         Finding.
@@ -134,11 +137,11 @@ def below(values: Any, level: float, what: str) -> Finding:
         >>> below([0.3, 0.5, 0.4], 0.1, "error").verdict
         'refuted'
     """
-    return _mean_rule(values, (-math.inf, level), True, f"{what}: interval below {level:.4g}")
+    return _mean_rule(values, (-math.inf, level), True, f"{what}: interval below {level:.4g}", cells)
 
 
 def within(values: Any, low: float, high: float, what: str) -> Finding:
-    """A mean over seeds lies between two levels, them included; see `above`.
+    """A mean over seeds lies between two levels, them included, in every cell; see `above`.
 
     Also for "equals": a paper's number with a tolerance. An interval that merely contains the number proves nothing.
 
@@ -231,30 +234,39 @@ def exact(values: Any, relation: Relation, level: float, what: str) -> Finding:
     return Finding("holds" if holds else "refuted", measured, f"{what} {relation} {level:.4g}")
 
 
-def _mean_rule(values: Any, region: tuple[float, float], strict: bool, threshold: str) -> Finding:
+def _mean_rule(
+    values: Any, region: tuple[float, float], strict: bool, threshold: str, cells: Cells = "every"
+) -> Finding:
     """The verdict about a mean, or about the means of many cells at once."""
     if isinstance(values, Interval):
         verdict = _verdict(values, region, strict)
         return Finding(verdict, values, threshold, "no interval" if verdict == "not testable" else "")
+    if cells not in ("every", "some"):
+        raise ValueError(f"cells: {cells!r}; allowed: every, some")
     rows = _rows(values)
-    found = [t_interval(row, LEVEL) for row in rows]
-    verdicts = [_verdict(one, region, strict) for one in found]
-    measured = min(found, key=lambda one: _margin(one, region))
     lost = sum(int(np.isnan(row).sum()) for row in rows)
     reason = f"{lost} of {sum(map(len, rows))} have no value" if lost else ""
-    if len(rows) > 1:
-        threshold = f"{threshold}, in each of {len(rows)} cells"
-    if "not testable" in verdicts:  # a cell without an interval leaves the whole sentence open
-        measured = found[verdicts.index("not testable")]
-        return Finding("not testable", measured, threshold, _join(_why(measured), reason))
-    if set(verdicts) == {"holds"} or len(rows) == 1:
-        return Finding(verdicts[0], measured, threshold, reason)
+    plain = [t_interval(row, LEVEL) for row in rows]
+    verdicts = [_verdict(one, region, strict) for one in plain]
+    # The cell that decides, and what one cell alone can decide: against "every", or in favour of "some".
+    foremost, alone = (min, "refuted") if cells == "every" else (max, "holds")
+    deciding = foremost(plain, key=lambda one: _margin(one, region))
+    if len(rows) == 1:
+        verdict = verdicts[0]
+        return Finding(verdict, deciding, threshold, _join(_why(deciding, verdict), reason))
+    threshold = f"{threshold}, in {'each' if cells == 'every' else 'one'} of {len(rows)} cells"
+    if set(verdicts) == {"holds" if cells == "every" else "refuted"}:
+        return Finding(verdicts[0], deciding, threshold, reason)
     kind = f"{100 * LEVEL:g} % t, widened for {len(rows)} cells"
     wide = [t_interval(row, 1 - (1 - LEVEL) / len(rows))._replace(kind=kind) for row in rows]
-    outside = [one for one in wide if _verdict(one, region, strict) == "refuted"]
-    if not outside:
-        return Finding("undecided", measured, threshold, reason)
-    return Finding("refuted", min(outside, key=lambda one: _margin(one, region)), threshold, reason)
+    found = [one for one in wide if _verdict(one, region, strict) == alone]
+    if found:
+        verdict = "refuted" if cells == "every" else "holds"
+        return Finding(verdict, foremost(found, key=lambda one: _margin(one, region)), threshold, reason)
+    if "not testable" in verdicts:  # a cell without an interval leaves the whole sentence open
+        without = plain[verdicts.index("not testable")]
+        return Finding("not testable", without, threshold, _join(_why(without, "not testable"), reason))
+    return Finding("undecided", deciding, threshold, reason)
 
 
 def _verdict(found: Interval, region: tuple[float, float], strict: bool) -> Verdict:
@@ -274,7 +286,10 @@ def _margin(found: Interval, region: tuple[float, float]) -> float:
     return margin if not math.isnan(margin) else -math.inf
 
 
-def _why(measured: Interval) -> str:
+def _why(measured: Interval, verdict: Verdict) -> str:
+    """Why a mean is not testable, if it is not."""
+    if verdict != "not testable":
+        return ""
     if math.isnan(measured.mean):
         return "nothing measured"
     return "a single seed" if math.isfinite(measured.mean) else "infinite values"

@@ -111,6 +111,25 @@ def test_a_sentence_about_every_cell(means, verdict, measured):
         assert found.measured.kind == "95 % t"
 
 
+@pytest.mark.parametrize(
+    ("means", "verdict", "measured"),
+    [
+        ((1.0, 1.4, 0.0), "refuted", 1.4),
+        ((1.0, 1.8, 0.0), "undecided", 1.8),
+        ((1.0, 2.6, 0.0), "undecided", 2.6),  # above 2 by itself, but not when three are looked at
+        ((1.0, 3.0, 0.0), "holds", 3.0),
+    ],
+)
+def test_a_sentence_about_some_cell(means, verdict, measured):
+    found = above(cells(*means), 2.0, "gain", cells="some")
+    assert found.verdict == verdict
+    assert found.measured.mean == pytest.approx(measured)
+    assert found.threshold == "gain: interval above 2, in one of 3 cells"
+    assert ("widened" in found.measured.kind) == (verdict == "holds")
+    opposite = {"holds": "refuted", "refuted": "holds", "undecided": "undecided"}
+    assert below(cells(*means), 2.0, "gain").verdict == opposite[verdict]
+
+
 def test_a_cell_without_an_interval_leaves_the_sentence_open():
     values = cells(3.0, 2.6, 4.0)
     values[1, 1:] = np.nan
@@ -185,6 +204,7 @@ def test_what_rules_refuse(one_line):
     one_line(lambda: every(losses(), "==", 1.0, "x"), "relation: '=='", "<, ≤, ≥, >")
     one_line(lambda: every(losses().rename(seed="run"), "<", 1.0, "x"), "dimensions K, run", "seed")
     one_line(lambda: every(losses()[:, :0], "<", 1.0, "x"), "one or more")
+    one_line(lambda: above(cells(1.0), 1.0, "x", cells="most"), "cells: 'most'", "every, some")
     one_line(lambda: exact([1.0], "in", 1.0, "x"), "relation: 'in'")
     one_line(lambda: exact([1.0, np.nan], "<", 1.0, "x"), "none of them NaN")
     one_line(lambda: exact([], "<", 1.0, "x"), "one or more")
