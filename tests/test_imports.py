@@ -173,8 +173,11 @@ def _bound(node: ast.AST) -> Iterator[str]:
         yield node.attr
 
 
+PUBLIC = ("_", "_asdict", "_fields", "_make", "_replace")  # the last four are every NamedTuple's
+
+
 def _is_private(name: str) -> bool:
-    return name.startswith("_") and not name.startswith("__") and name != "_"
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
 
 
 @functools.cache
