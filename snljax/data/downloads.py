@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from snljax.wording import one_line
+
 
 class Archive(NamedTuple):
     """An official set: where its files come from, and where they may lie.
@@ -117,7 +119,7 @@ def find(name: str, holds: Callable[[Path], bool], folder: str | os.PathLike[str
         except (OSError, ValueError) as error:  # what requests raises is an OSError too
             if there := within(cache):
                 return there  # another process was faster
-            why = f"the download failed: {' '.join(str(error).split())}"
+            why = f"the download failed: {one_line(error)}"
     raise ValueError(
         f"{name}: not found; looked at {', then at '.join(looked)}, each with {named}; {why}; "
         "allowed: its files in one of these places or in folder=..., or download=True and a network"

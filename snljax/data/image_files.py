@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import gzip
 import io
 import itertools
 import math
-import pickletools
 import struct
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from snljax.data import pickles
 from snljax.data.downloads import optional
+from snljax.wording import one_line
 
 T = TypeVar("T")
 Names = tuple[str, ...]
@@ -157,7 +157,7 @@ def _content(path: Path) -> bytes:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return one_line(f"{type(error).__name__}: {error}")
 
 
 def _idx(path: Path, axes: int) -> NDArray:
@@ -199,227 +199,8 @@ def _binary_classes(folder: Path, file: str) -> Names | None:
     return tuple(line.strip() for line in lines if line.strip()) or None
 
 
-# All that a pickle of arrays, numbers and text asks for; NumPy 2 calls numpy.core numpy._core.
-_ASKED = (
-    "_codecs.encode",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.numeric._frombuffer",
-)
-_NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
-_KEYS = (str, bytes, int, float, bool, type(None))  # not tuples: the hash of a deep one overflows the C stack
-
-
-@dataclasses.dataclass(frozen=True)
-class _Name:
-    """A global that a pickle asks for, which is compared and never looked up."""
-
-    text: str
-
-
-@dataclasses.dataclass(eq=False)
-class _Dtype:
-    """A dtype as a pickle makes it: kind and size first, then the byte order, which makes it whole."""
-
-    code: str
-    whole: np.dtype | None = None
-
-
-@dataclasses.dataclass(eq=False)
-class _Array:
-    """An array as a pickle makes it: without content first."""
-
-    whole: NDArray | None = None
-
-
-def _walked(content: bytes) -> Any:
-    """What a pickle describes, read without running it.
-
-    A pickle is a program. Even one that may only call NumPy can crash Python, because NumPy trusts what it
-    is given: an array of objects over chosen bytes holds pointers to anywhere. Here the opcodes are only
-    listed by `pickletools` and carried out below, on dictionaries, lists, tuples, bytes, text, numbers and
-    arrays of numbers. No opcode reserves more memory than in proportion to its own bytes in the file.
-    """
-    stack: list[Any] = []
-    marks: list[int] = []  # where in the stack each open group begins
-    memo: dict[int, Any] = {}  # not a list: an index may be 2^32 - 1
-    budget = len(content)  # of bytes made from text, since the memo can offer one text many times
-    end = 0
-
-    def pop(count: int) -> list[Any]:
-        start = len(stack) - count
-        if start < (marks[-1] if marks else 0):
-            raise ValueError("its stack runs empty")
-        items = stack[start:]
-        del stack[start:]
-        return items
-
-    def group() -> list[Any]:
-        if not marks:
-            raise ValueError("it closes a group that it did not open")
-        return pop(len(stack) - marks.pop())
-
-    def top() -> Any:
-        stack.extend(pop(1))
-        return stack[-1]
-
-    opcodes: Iterable[tuple[pickletools.OpcodeInfo, Any, Any]] = pickletools.genops(content)
-    for opcode, argument, position in opcodes:
-        match opcode.name:
-            case "BININT" | "BININT1" | "BININT2" | "INT" | "LONG" | "LONG1" | "LONG4" | "FLOAT" | "BINFLOAT":
-                stack.append(argument)
-            case "UNICODE" | "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8":
-                stack.append(argument)
-            case "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8" | "BYTEARRAY8":
-                stack.append(argument)
-            case "STRING" | "BINSTRING" | "SHORT_BINSTRING":  # of Python 2, as bytes
-                stack.append(argument.encode("latin-1"))
-            case "NONE":
-                stack.append(None)
-            case "NEWFALSE" | "NEWTRUE":
-                stack.append(opcode.name == "NEWTRUE")
-            case "PUT" | "BINPUT" | "LONG_BINPUT":
-                memo[argument] = top()
-            case "MEMOIZE":
-                memo[len(memo)] = top()
-            case "GET" | "BINGET" | "LONG_BINGET":
-                if argument not in memo:
-                    raise ValueError(f"its memo has no {argument}")
-                stack.append(memo[argument])
-            case "MARK":
-                marks.append(len(stack))
-            case "EMPTY_TUPLE":
-                stack.append(())
-            case "TUPLE1" | "TUPLE2" | "TUPLE3":
-                stack.append(tuple(pop(int(opcode.name[-1]))))
-            case "TUPLE":
-                stack.append(tuple(group()))
-            case "EMPTY_LIST":
-                stack.append([])
-            case "LIST":
-                stack.append(group())
-            case "APPEND" | "APPENDS":
-                items = group() if opcode.name == "APPENDS" else pop(1)
-                _of_type(top(), list).extend(items)
-            case "EMPTY_DICT":
-                stack.append({})
-            case "DICT":
-                stack.append(_dictionary(group()))
-            case "SETITEM" | "SETITEMS":
-                items = group() if opcode.name == "SETITEMS" else pop(2)
-                _of_type(top(), dict).update(_dictionary(items))
-            case "GLOBAL":
-                stack.append(_asked(*argument.split(" ", 1)))
-            case "STACK_GLOBAL":
-                stack.append(_asked(*pop(2)))
-            case "REDUCE":
-                name, arguments = pop(2)
-                made = _called(_of_type(name, _Name), _of_type(arguments, tuple), budget)
-                budget -= len(made) if isinstance(made, bytes) else 0
-                stack.append(made)
-            case "BUILD":
-                (state,) = pop(1)
-                _complete(top(), _of_type(state, tuple))
-            case "PROTO" if argument <= 5:
-                pass
-            case "FRAME" if argument <= len(content) - position - 9:  # behind the opcode and its argument
-                pass
-            case "STOP":
-                end = position + 1
-            case _:
-                raise ValueError(f"it uses {opcode.name}")
-    if len(stack) != 1 or marks or end != len(content):
-        raise ValueError("something is left over at its end")
-    return stack[0]
-
-
-def _of_type(value: Any, kind: type[T]) -> T:
-    if type(value) is not kind:
-        raise ValueError(f"a {type(value).__name__} where a {kind.__name__} belongs")
-    return value
-
-
-def _dictionary(items: list[Any]) -> dict[Any, Any]:
-    keys, values = items[::2], items[1::2]
-    if len(keys) != len(values) or not all(type(key) in _KEYS for key in keys):
-        raise ValueError("keys that are neither text nor numbers, or have no values")
-    return dict(zip(keys, values, strict=True))
-
-
-def _asked(module: Any, name: Any) -> _Name:
-    text = f"{_of_type(module, str)}.{_of_type(name, str)}".replace("numpy.core.", "numpy._core.", 1)
-    if text not in _ASKED:
-        raise ValueError(f"it asks for {ascii(text)[1:-1]}")
-    return _Name(text)
-
-
-def _called(name: _Name, arguments: tuple, budget: int) -> bytes | _Dtype | _Array:
-    """What a function would return, if it is called as in the pickles of Python and NumPy themselves."""
-    match name.text, arguments:
-        case "_codecs.encode", (str(text), "latin1") if len(text) <= budget:  # Python 3's bytes under protocol 2
-            return text.encode("latin-1")
-        case "numpy.dtype", (str() | bytes() as code, 0, 1) if _latin(code) in _NUMBERS:
-            return _Dtype(_latin(code))
-        case "numpy._core.multiarray._reconstruct", (_Name(text="numpy.ndarray"), (0,), "b" | b"b"):
-            return _Array()
-        case "numpy._core.numeric._frombuffer", (
-            bytes() | bytearray() as data,
-            _Dtype() as dtype,
-            shape,
-            "C" | "F" as order,
-        ):
-            return _Array(_array(data, dtype, shape, order))
-    raise ValueError(f"it calls {name.text} for more than plain numbers or bytes")
-
-
-def _complete(target: Any, state: tuple) -> None:
-    match target, state:
-        case _Dtype(code=code, whole=None), (3, str() | bytes() as order, None, None, None, -1, -1, 0):
-            if _latin(order) not in (("|",) if code.endswith("1") else ("<", ">")):
-                raise ValueError(f"a byte order that {code} does not have")
-            target.whole = np.dtype(f"{_latin(order)}{code}")
-        case _Array(whole=None), (1, shape, _Dtype() as dtype, 0 | 1 as fortran, bytes() | bytearray() as data):
-            target.whole = _array(data, dtype, shape, "F" if fortran else "C")
-        case _:
-            raise ValueError("a state of something other than an array of plain numbers")
-
-
-def _array(data: bytes | bytearray, dtype: _Dtype, shape: Any, order: Literal["C", "F"]) -> NDArray:
-    """A view of the data, so that offering one text to many arrays costs nothing; its users copy."""
-    sizes = _of_type(shape, tuple)
-    if dtype.whole is None:
-        raise ValueError("an array whose dtype has no byte order")
-    if len(sizes) > 32 or not all(type(size) is int and 0 <= size < 2**63 for size in sizes):
-        raise ValueError("a shape that no array has")
-    if math.prod(sizes) * dtype.whole.itemsize != len(data):
-        raise ValueError(f"an array of shape {sizes} and dtype {dtype.whole} in {len(data)} bytes")
-    return np.frombuffer(data, dtype.whole).reshape(sizes, order=order)
-
-
-def _latin(text: str | bytes) -> str:
-    return text.decode("latin-1") if isinstance(text, bytes) else text
-
-
-def _unpickled(path: Path) -> dict[str, Any]:
-    content = _content(path)
-    try:
-        if not content:
-            raise EOFError("no bytes")
-        found = _of_type(_walked(content), dict)
-        return {
-            k.decode() if isinstance(k, bytes) else str(k): v.whole if isinstance(v, _Array) else v
-            for k, v in found.items()
-        }
-    except Exception as error:  # a damaged pickle can fail in any way
-        raise ValueError(
-            f"{path}: cannot be unpickled ({_line(error)[:300]}); "
-            "allowed: a dictionary of arrays, lists, numbers and text"
-        ) from None
-
-
 def _read_pickle(path: Path, key: str) -> Arrays:
-    content = _unpickled(path)
+    content = pickles.dictionary(_content(path), str(path))
     rows, labels = content.get("data"), content.get(key)
     if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != 3072:
         raise ValueError(f"{path}: no images under 'data'; allowed: uint8, shape (n, 3072)")
@@ -436,7 +217,7 @@ def _pickle_classes(folder: Path, file: str, key: str) -> Names | None:
     path = folder / file
     if not path.is_file():
         return None
-    names = _unpickled(path).get(key)
+    names = pickles.dictionary(_content(path), str(path)).get(key)
     if not isinstance(names, list) or not all(isinstance(n, bytes | str) for n in names):
         raise ValueError(f"{path}: no names of classes under {key!r}; allowed: a list of names")
     return tuple(n.decode("utf-8", "replace") if isinstance(n, bytes) else n for n in names)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from snljax.data import downloads, image_files
+from snljax.wording import nearest
 
 SPLITS = ("train", "test", "all")
 NAMES = ("digits", *downloads.ARCHIVES)
@@ -83,10 +83,9 @@ def load(
     elif Path(name).expanduser().is_dir():
         return _pictures(Path(name).expanduser(), split, size)
     else:
-        near = difflib.get_close_matches(str(name), NAMES, 1, 0.4)
-        hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
-            f"name: {str(name)!r} is neither known nor a folder; {hint}allowed: {', '.join(NAMES)}, or a path"
+            f"name: {str(name)!r} is neither known nor a folder; {nearest(str(name), NAMES)}"
+            f"allowed: {', '.join(NAMES)}, or a path"
         )
     return found._replace(images=image_files.resized(found.images, size))
 

@@ -162,8 +162,8 @@ def class_shapes(
     flat = found.images.reshape(len(found.labels), -1).astype(np.float32) / 255
     means = np.stack([flat[found.labels == k].mean(0) for k in classes])
     centred = flat - means[found.labels]
-    own = [_root(centred[found.labels == k]) for k in classes]
-    equal = _root(centred)
+    own = [covariance_root(centred[found.labels == k]) for k in classes]
+    equal = covariance_root(centred)
     places, labels, stretches = [], [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -193,6 +193,26 @@ def class_shapes(
     )
 
 
+def covariance_root(centred: NDArray) -> NDArray:
+    r"""A root of the covariance of samples: rows of standard normals times it have that covariance.
+
+    .. math:: R^\top R = \frac1n \sum_i c_i c_i^\top
+
+    Args:
+        centred: samples c less their mean, shape (n, d).
+
+    Returns:
+        R, shape (d, d).
+
+    Example:
+        >>> root = covariance_root(np.array([[2.0, 0.0], [-2.0, 0.0]]))
+        >>> abs(root.T @ root).tolist()
+        [[4.0, 0.0], [0.0, 0.0]]
+    """
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
+    return np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T
+
+
 def _misplaced(found: Images, rows: NDArray) -> NDArray:
     """1 where most of an image's nearest neighbours are of another class, 0 elsewhere and for rows not asked for."""
     neighbors = optional("sklearn.neighbors")
@@ -213,12 +233,6 @@ def _pieces(labels: NDArray, pieces: int) -> NDArray:
         own = rng.permutation(np.flatnonzero(labels == k))
         out[own] = np.arange(len(own)) % pieces
     return out
-
-
-def _root(centred: NDArray) -> NDArray:
-    """R with RᵀR the covariance of centred rows: rows of standard normals times R have that covariance."""
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(centred))
-    return np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T
 
 
 def _elongation(points: NDArray) -> float:

@@ -74,7 +74,7 @@ def test_equal_noise_looks_equal(tmp_path):
     off = ~np.eye(6, dtype=bool)
     biased = memorization.class_overlaps(*images.load(str(tmp_path), "all")[:2])
     assert (np.diag(biased)[:, None] / biased)[off].mean() > 1.3  # what one estimate for both would say
-    claims = figures.check_matrix({"mine": ds}, "quick")
+    claims = figures.check_matrix({"mine": ds})
     assert [c.verdict for c in claims] != ["holds", "holds"]
     assert abs(np.log(ds.ratio.mean("part").values[off]).mean()) < 0.1
 
@@ -93,7 +93,7 @@ def test_shapes_of_planted_noise(tmp_path):
 
 def test_drawn_noise_has_the_covariance():
     rows = np.random.default_rng(0).normal(size=(40, 5)) @ np.diag([3.0, 2, 1, 1, 0])
-    root = image_statistics._root(rows)
+    root = image_statistics.covariance_root(rows)
     np.testing.assert_allclose(root.T @ root, rows.T @ rows / 40, atol=1e-10)
 
 
