@@ -9,6 +9,8 @@ import xarray as xr
 
 from snljax.variables import DIVERGED
 
+Datasets = dict[str, xr.Dataset]  # of a figure, by the names that its preset gives them
+
 
 def setting(ds: xr.Dataset, name: str) -> Any:
     """A setting that no axis moves."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 
 # Okabe and Ito's palette, told apart with every common colour blindness.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+_LETTER = 0.55  # width of a letter over the size of its font, on average
 
 Spread = Literal["interval", "error", "quartiles"]
 SPREADS = {
@@ -42,6 +46,39 @@ def label_of(values: xr.DataArray, name: str | None = None) -> str:
     label = str(target.attrs.get("long_name") or target.attrs.get("symbol") or plain)
     units = target.attrs.get("units")
     return f"{label} ({units})" if units and f"({units})" not in label else label
+
+
+def fitted(label: str, ax: Axes, way: Literal["x", "y"]) -> str:
+    """A label on as many lines as the axis is long for, broken at blanks that are not inside a formula.
+
+    Args:
+        label: one line.
+        ax: the panel, as large as it was made.
+        way: along which of its axes the label stands.
+
+    Returns:
+        One line or more.
+
+    Example:
+        >>> import matplotlib.pyplot as plt
+        >>> ax = plt.subplots(figsize=(3, 1))[1]
+        >>> fitted("the norm $|u + v|$ of all of them", ax, "y").splitlines()
+        ['the norm', '$|u + v|$ of', 'all of', 'them']
+    """
+    box = ax.get_window_extent()
+    size = (ax.xaxis if way == "x" else ax.yaxis).label.get_size()
+    points = (box.width if way == "x" else box.height) / ax.figure.dpi * 72
+    room = points / (_LETTER * size)
+    lines = [""]
+    for word in re.split(r" (?=(?:[^$]*\$[^$]*\$)*[^$]*$)", label):
+        longer = f"{lines[-1]} {word}".lstrip()
+        lines[-1:] = [longer] if not lines[-1] or len(_shown(longer)) <= room else [lines[-1], word]
+    return "\n".join(lines)
+
+
+def _shown(label: str) -> str:
+    """About as many letters as a formula shows."""
+    return re.sub(r"[${}^_]", "", re.sub(r"\\[A-Za-z]+ ?", "x", label))
 
 
 def caption(values: xr.Dataset | xr.DataArray, spread: Spread = "interval") -> str:

@@ -10,7 +10,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from snljax.plotting.labels import COLORS, SPREADS, Spread, entry_of, label_of
+from snljax.plotting.labels import COLORS, SPREADS, Spread, entry_of, fitted, label_of
 from snljax.plotting.pages import axes_or_new
 from snljax.stats import interval
 
@@ -177,8 +177,8 @@ _SUMMARIES = {"interval": _interval, "error": _standard_error, "quartiles": _qua
 
 
 def _named(ax: Axes, values: xr.DataArray, x: str, legend: bool) -> Axes:
-    ax.set_xlabel(label_of(values, x))
-    ax.set_ylabel(label_of(values))
+    ax.set_xlabel(fitted(label_of(values, x), ax, "x"))
+    ax.set_ylabel(fitted(label_of(values), ax, "y"))
     if legend:
         ax.legend()
     return ax

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
-from snljax.plotting.labels import label_of
+from snljax.plotting.labels import fitted, label_of
 from snljax.plotting.pages import axes_or_new
 from snljax.variables import DIVERGED
 
@@ -55,7 +55,7 @@ def heatmap(
     norm = LogNorm(low, high) if log else Normalize(low, high)
     # Rasterised: a vector page of 10,000 cells is slow to open.
     mesh = ax.pcolormesh(grid[x], grid[y], grid, norm=norm, cmap="viridis", shading="nearest", rasterized=True)
-    ax.figure.colorbar(mesh, ax=ax, label=label_of(values))
+    ax.figure.colorbar(mesh, ax=ax, label=fitted(label_of(values), ax, "y"))
     if threshold is not None and float(grid.min()) < threshold <= float(grid.max()):
         lines = ax.contour(grid[x], grid[y], grid, levels=[threshold], colors="white", linewidths=1.5)
         ax.clabel(lines, fmt=f"{threshold:g}", fontsize="small")
@@ -114,8 +114,8 @@ def _oriented(values: xr.DataArray, x: str, y: str) -> xr.DataArray:
 
 
 def _finish(ax: Axes, values: xr.DataArray, x: str, y: str, status: xr.DataArray | None) -> None:
-    ax.set_xlabel(label_of(values, x))
-    ax.set_ylabel(label_of(values, y))
+    ax.set_xlabel(fitted(label_of(values, x), ax, "x"))
+    ax.set_ylabel(fitted(label_of(values, y), ax, "y"))
     if status is None:
         return
     bad = (status == DIVERGED).any([d for d in status.dims if d not in (x, y)]).transpose(y, x).sortby([x, y])

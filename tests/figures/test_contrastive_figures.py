@@ -28,8 +28,7 @@ def trends(sign=1.0, noise=0.01, seeds=12):
     jitter = noise * np.random.default_rng(0).normal(size=(3, 2, seeds))
     dims = ("epsilon_min", "sigma_p", "seed")
     data = {
-        name: (dims, 2 + sign * way * epsilon[:, None, None] + jitter)
-        for name, (_, way, _) in contrastive.TRENDS.items()
+        name: (dims, 2 + sign * way * epsilon[:, None, None] + jitter) for name, (way, _) in contrastive.TRENDS.items()
     }
     return with_settings(data, {"epsilon_min": epsilon, "sigma_p": sigma, "seed": range(seeds)})
 
@@ -38,7 +37,7 @@ TREND_FIGURES = ("contrastive-alignment", "contrastive-similarity", "contrastive
 
 
 @pytest.mark.parametrize(
-    ("sign", "noise", "expected"), [(1, 0.01, "holds"), (-1, 0.01, "refuted"), (0, 1.0, "refuted")]
+    ("sign", "noise", "expected"), [(1, 0.01, "holds"), (-1, 0.01, "refuted"), (0, 1.0, "undecided")]
 )
 def test_trends(sign, noise, expected):
     ds = trends(sign, noise)
@@ -50,10 +49,24 @@ def test_trends(sign, noise, expected):
     assert {"NSR = 0.45", "NSR = 1.25"} == {c.text.split(" at ")[-1] for c in claims}
 
 
+def test_trends_of_a_single_seed_are_not_testable():
+    claims = [c for name in TREND_FIGURES for c in figures.get(name).claims({"fitted": trends(seeds=1)})]
+    assert {c.verdict for c in claims} == {"not testable"}
+
+
+def test_trends_are_called_as_the_metric_calls_itself():
+    ds = trends()
+    ds.regression_mse.attrs["long_name"] = "error of the probe"
+    (first, _) = figures.get("contrastive-regression").claims({"fitted": ds})
+    assert first.text == "error of the probe falls with ε_min at NSR = 0.45"
+    (page,) = figures.get("contrastive-regression").draw({"fitted": ds}).values()
+    assert page.axes[0].get_ylabel() == "error of the probe"
+
+
 def test_trend_pages_have_one_curve_for_each_noise_level():
     (page,) = figures.get("contrastive-alignment").draw({"fitted": trends()}).values()
     assert [len(ax.lines) for ax in page.axes] == [2, 2]
-    assert [t.get_text() for t in page.axes[0].get_legend().get_texts()] == ["NSR = 0.45", "NSR = 1.25"]
+    assert [t.get_text() for t in page.legends[0].get_texts()] == ["NSR = 0.45", "NSR = 1.25"]
 
 
 def neurons(majority=3, minority=1, mixed=2, seeds=6):
@@ -112,17 +125,17 @@ def stages(ratio=0.5, shrink=1.0, seeds=4):
 
 def test_stages():
     ds = stages()
-    t1, t2 = contrastive._times(ds)
-    share = ds.feature_share.isel(seed=0).values
-    assert set(t1.values) == {10.0 * np.argmax(share >= 0.5)}
-    squared = (ds.norms**2).mean("neuron").isel(seed=0)
-    assert set(t2.values) == {10.0 * np.argmax(squared.values >= 9 * float(squared.sel(step=t1[0])))}
-    assert (t2 > t1).all()
-
     claims = contrastive.check_stages({"fitted": ds})
-    assert claims[0].measured.mean == pytest.approx(0.5, rel=1e-6)
+    share = ds.feature_share.isel(seed=0).values
+    t1 = 10.0 * np.argmax(share >= 0.5)
+    squared = (ds.norms**2).mean("neuron").isel(seed=0)
+    t2 = 10.0 * np.argmax(squared.values >= 9 * float(squared.sel(step=t1)))
+    assert t2 > t1
+    assert claims[2].measured[:3] == (t1, t1, t1)  # of every seed
+    assert claims[3].measured[:3] == (t2, t2, t2)
+    assert claims[0].measured.mean == pytest.approx(1.0, rel=1e-6)
     assert claims[1].measured.mean == pytest.approx(1.0, rel=1e-6)
-    assert [c.verdict for c in claims[1:]] == ["holds", "holds", "holds"]
+    assert [c.verdict for c in claims] == ["holds", "holds", "holds", "holds"]
     claims = contrastive.check_stages({"fitted": stages(ratio=0.8, shrink=2.0)})
     assert [c.verdict for c in claims[:2]] == ["refuted", "refuted"]
 
@@ -133,7 +146,8 @@ def test_stages_without_t2():
     claims = contrastive.check_stages({"fitted": ds})
     assert claims[3].verdict == "refuted"
     (page,) = contrastive.draw_stages({"fitted": ds}).values()
-    labels = [t.get_text() for t in page.axes[0].get_legend().get_texts()]
+    labels = [t.get_text() for t in page.legends[0].get_texts()]
+    assert any("T_1" in label for label in labels)
     assert not any("T_2" in label for label in labels)
 
 
@@ -145,7 +159,7 @@ def pruning(logits=0.2, literal=0.0, random=0.0, seeds=6):
     noise = 0.01 * np.random.default_rng(0).normal(size=(2, 2, 3, 2, seeds))
     noise[:, :, 0] = 0
     dims = ("mask_gradient", "mask", "prune_fraction", "epsilon_min", "seed")
-    data = {name: (dims, 0.5 + way * (change + noise)) for name, (_, way) in contrastive.PRUNING.items()}
+    data = {name: (dims, 0.5 + way * (change + noise)) for name, way in contrastive.PRUNING.items()}
     coords = {"mask_gradient": ["logits", "literal"], "mask": ["magnitude", "random"], "prune_fraction": alpha}
     return with_settings(data, coords | {"epsilon_min": epsilon, "seed": range(seeds)})
 

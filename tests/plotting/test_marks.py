@@ -261,3 +261,25 @@ def test_ticks_are_plain_numbers():
     ax.figure.canvas.draw()
     assert [t.get_text() for t in ax.get_xticklabels()] == ["2", "5", "50"]
     assert len(ax.xaxis.get_minorticklocs()) == 0
+
+
+@pytest.mark.parametrize("draw", [lambda v, ax: plotting.curves(v, x="x", ax=ax), lambda v, ax: _map(v, ax)])
+def test_long_labels_stay_within_their_panels(draw):
+    """Panels of a quarter of a page: their labels are broken, and never inside a formula."""
+    label = r"test error of the linear probe of a class, $\| a - b \|^2 / \| b \|^2$ (nats)"
+    values = over_seeds([1.0, 2.0], [2.0, 3.0]).assign_attrs(long_name=label)
+    with plotting.style():
+        fig, axes = plotting.panels(4, 2)
+        for ax in axes.flat:
+            draw(values, ax)
+        fig.canvas.draw()
+        labels = [ax.yaxis.label for ax in fig.axes if ax.get_ylabel() not in ("", "x", "seed")]
+        assert len(labels) == 8
+        assert all(text.get_text().replace("\n", " ") == label for text in labels)
+        assert all(r"$\| a - b \|^2 / \| b \|^2$" in text.get_text() for text in labels)
+        boxes = [text.get_window_extent() for text in labels]
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def _map(values, ax):
+    plotting.heatmap(values, x="x", y="seed", ax=ax)
