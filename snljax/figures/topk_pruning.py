@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 
 from snljax import boundary, plotting, theory
-from snljax.stats import t_interval as interval
 from snljax.figures import Figure, Preset, Sweep
-from snljax.figures.claims import Claim, verdict
+from snljax.figures.claims import Claim, Finding, above, below, every, within
 from snljax.figures.datasets import setting
+from snljax.papers import cite
 
-PAPER = "000_00bc3c8244f7a20d.txt"
 THRESHOLD = 2.0  # of the test loss, Figure 2
 PAPER_STEPS = 5000
 # The paper's Θ and Õ hide constants: a scale is met when the measured value is within this factor.
@@ -64,48 +62,41 @@ HEATMAP_PRESETS = {
 
 def draw_heatmap(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     readings = [r for r in ("fitted", "printed") if r in datasets]
-    fig, axes = plt.subplots(len(readings), 2, figsize=(9.2, 3.9 * len(readings)), layout="constrained", squeeze=False)
+    fig, axes = plotting.panels(len(readings), 2)
     for (left, right), reading in zip(axes, readings, strict=True):
         ds = datasets[reading]
-        loss = ds.test_loss.mean("seed")
-        loss.attrs["long_name"] = r"test loss $L_\mathcal{D}$ (nats)"
+        loss = ds.test_loss.mean("seed", keep_attrs=True)
         plotting.heatmap(loss, x="sigma_p", y="K", log=True, status=ds.status, ax=left)
         plotting.threshold_map(loss, x="sigma_p", y="K", threshold=THRESHOLD, status=ds.status, ax=right)
-        d = setting(ds, "d")
         sigma_p = np.linspace(float(ds.sigma_p.min()), float(ds.sigma_p.max()), 400)
-        right.plot(sigma_p, theory.topk_upper_boundary(sigma_p), color="#D55E00", label=r"$95\,\sigma_p^{-2}$")
-        right.plot(
-            sigma_p, theory.topk_lower_boundary(sigma_p), color="#E69F00", ls="--", label=r"$120\,e^{-1/(2\sigma_p^2)}$"
-        )
-        right.plot(sigma_p, theory.over_pruning_bound(sigma_p, d), color="black", ls=":", label="Theorem 4.5")
+        for curve, label, style, color in (
+            (theory.topk_upper_boundary(sigma_p), r"$95\,\sigma_p^{-2}$", "-", 1),
+            (theory.topk_lower_boundary(sigma_p), r"$120\,e^{-1/(2\sigma_p^2)}$", "--", 4),
+            (theory.over_pruning_bound(sigma_p, setting(ds, "d")), "Theorem 4.5", ":", 6),
+        ):
+            plotting.reference(right, x=sigma_p, y=curve, label=label, ls=style, color=plotting.COLORS[color])
         half_cell = 0.5 * float(ds.K[1] - ds.K[0])
         right.set_ylim(float(ds.K.min()) - half_cell, float(ds.K.max()) + half_cell)
-        right.legend(loc="center left", fontsize=8)
-        seeds, steps = ds.sizes["seed"], setting(ds, "steps")
-        left.set_title(f"{reading}: {steps} steps, mean of {seeds} seeds", fontsize=10)
-        right.set_title(rf"blue: $L_\mathcal{{D}} < {THRESHOLD:g}$", fontsize=10)
+        right.legend(loc="center left")
+        left.set_title(f"{reading}: {setting(ds, 'steps')} steps, mean of {ds.sizes['seed']} seeds")
+        right.set_title(rf"blue: $L_\mathcal{{D}} < {THRESHOLD:g}$")
     return {"topk-heatmap": fig}
 
 
 def check_heatmap(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     claims = []
-    for reading in ("fitted", "printed"):
-        if reading in datasets:
-            claims += _heatmap_claims(datasets[reading], reading)
-    return claims + _regime_claims(datasets["without_pruning"])
+    for label, ds in datasets.items():
+        claims += _regime_claims(ds) if label == "without_pruning" else _heatmap_claims(ds, label)
+    return claims
 
 
 def _heatmap_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
     steps, d = setting(ds, "steps"), setting(ds, "d")
-    full = steps >= PAPER_STEPS
-    short = "" if full else f"{steps} of {PAPER_STEPS} steps"
-    source = f"{PAPER} A.1, {reading}"
-    axes = ("sigma_p", "K")
-    claims = [
-        _trained_claim(ds, "training loss below 0.01 in every cell", source, full, short),
-        *_upper_claims(ds, source, full, short),
-    ]
-    for text, name, curve in (
+    short = "" if steps >= PAPER_STEPS else f"{steps} of {PAPER_STEPS} steps"
+    trained = every(ds.train_loss, "<", 0.01, "training loss").untestable(short)
+    source = f"{cite('000', 'A.1')}, {reading}"
+    claims = [Claim.of("training loss below 0.01 in every cell", source, trained), *_upper_claims(ds, source, short)]
+    for text, place, curve in (
         (
             "test loss at least 2 below the lower curve 120·exp(−1/(2σ_p²))",
             "Figure 2",
@@ -117,81 +108,37 @@ def _heatmap_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
             theory.over_pruning_bound(ds.sigma_p, d),
         ),
     ):
-        below = xr.DataArray(curve, dims="sigma_p") >= ds.K
-        share = interval((ds.test_loss >= THRESHOLD).where(below).mean(axes))
-        claims.append(
-            Claim(
-                text,
-                f"{PAPER} {name}, {reading}",
-                verdict(share.mean >= 0.9, full),
-                share,
-                "share of cells under the curve with L_D ≥ 2 at least 0.9",
-                short,
-            )
-        )
-    at_one = ds.sel(sigma_p=1.0, method="nearest")
-    dense = interval(at_one.test_loss.sel(K=d))
-    best = int(at_one.test_loss.mean("seed").idxmin("K"))
-    pruned = interval(at_one.test_loss.sel(K=best))
-    claims.append(
-        Claim(
-            "at σ_p = 1 the dense network generalises badly",
-            f"{PAPER} Theorem 4.4, {reading}",
-            verdict(dense.mean >= THRESHOLD, full),
-            dense,
-            "L_D ≥ 2 at K = d",
-            short,
-        )
-    )
-    claims.append(
-        Claim(
-            "at σ_p = 1 some K < d generalises well",
-            f"{PAPER} Theorem 4.4, {reading}",
-            verdict(pruned.mean < THRESHOLD, full),
-            pruned,
-            "smallest L_D over K below 2",
-            _join(short, f"at K = {best}"),
-        )
-    )
-    return claims
+        under = xr.DataArray(curve, dims="sigma_p") >= ds.K
+        share = (ds.test_loss >= THRESHOLD).where(under).mean(("sigma_p", "K"))
+        rule = above(share, 0.9, "share of cells under the curve with L_D ≥ 2").untestable(short)
+        claims.append(Claim.of(text, f"{cite('000', place)}, {reading}", rule))
+    at_one, source = ds.test_loss.sel(sigma_p=1.0, method="nearest"), f"{cite('000', 'Theorem 4.4')}, {reading}"
+    dense = above(at_one.sel(K=d), THRESHOLD, "L_D at K = d")
+    pruned = below(at_one.where(d > ds.K, drop=True), THRESHOLD, "L_D at σ_p = 1, K < d", cells="some")
+    best = int(at_one.mean("seed").idxmin("K"))
+    return [
+        *claims,
+        Claim.of("at σ_p = 1 the dense network generalises badly", source, dense.untestable(short)),
+        Claim.of("at σ_p = 1 some K < d generalises well", source, pruned.untestable(short), f"best K = {best}"),
+    ]
 
 
-def _trained_claim(ds: xr.Dataset, text: str, source: str, full: bool, short: str = "") -> Claim:
-    below = ds.train_loss < 0.01  # false where a cell diverged
-    return Claim(
-        text,
-        source,
-        verdict(bool(below.all()), full),
-        interval(ds.train_loss.max(("sigma_p", "K"))),
-        "largest training loss < 0.01",
-        _join(short, f"{float(below.mean()):.0%} of cells are below"),
-    )
-
-
-def _upper_claims(ds: xr.Dataset, source: str, full: bool, short: str = "") -> list[Claim]:
+def _upper_claims(ds: xr.Dataset, source: str, short: str = "") -> list[Claim]:
     edge = boundary.extract(ds.test_loss, "K", THRESHOLD, "upper")
     law = boundary.fit_power_law(edge, "sigma_p")
-    constant = interval((edge * ds.sigma_p**2).mean("sigma_p"))
-    enough = full and law.points >= 2 * ds.sizes["seed"]
-    note = _join(short, f"{law.points} crossings" if law.points else "no crossing inside the grid")
+    crossings = f"{law.points} crossings inside the grid"
+    why = "; ".join(part for part in (short, crossings if law.points < 2 * ds.sizes["seed"] else "") if part)
+    constant = _near_95((edge * ds.sigma_p**2).mean("sigma_p"), "mean over σ_p of K·σ_p² at L_D = 2")
+    exponent = within(law.exponent, -2.25, -1.75, "exponent of σ_p in K at L_D = 2")
+    note = f"{crossings}; constant of the fit {law.constant}"
     return [
-        Claim(
-            "upper boundary: K·σ_p² = 95",
-            source,
-            verdict(abs(constant.mean / 95 - 1) <= 0.2, enough),
-            constant,
-            "mean of K·σ_p² at L_D = 2 within 20 % of 95",
-            note,
-        ),
-        Claim(
-            "upper boundary: exponent −2 in σ_p",
-            source,
-            verdict(abs(law.exponent.mean + 2) <= 0.25, enough),
-            law.exponent,
-            "exponent within 0.25 of −2",
-            _join(note, f"constant of the fit {law.constant}"),
-        ),
+        Claim.of("upper boundary: K·σ_p² = 95", source, constant.untestable(why), crossings if not why else ""),
+        Claim.of("upper boundary: exponent −2 in σ_p", source, exponent.untestable(why), note),
     ]
+
+
+def _near_95(constant: xr.DataArray, what: str) -> Finding:
+    return within(constant, 0.8 * 95, 1.2 * 95, f"{what}, 95 ± 20 %")
 
 
 def _regime_claims(ds: xr.Dataset) -> list[Claim]:
@@ -200,76 +147,36 @@ def _regime_claims(ds: xr.Dataset) -> list[Claim]:
     end = ds.isel(step=-1)
     own_gamma = xr.concat([end.gamma.isel({"class": j, "signal_of_class": j}) for j in range(num_classes)], "class")
     signal = own_gamma.max("filter").min("class")
+    largest_gamma = abs(end.gamma).max(("class", "filter", "signal_of_class"))
     rho = end.rho_bar.max(("class", "filter", "sample"))
     largest_rho = xr.apply_ufunc(np.maximum, rho, -end.rho_underbar.min(("class", "filter", "sample")))
     class_rho = end.rho_bar.max(("filter", "sample")).min("class")
     claims = []
     for i, sigma_p in enumerate(ds.sigma_p.values.tolist()):
         snr = float(theory.snr(1.0, sigma_p, d))
-        ratio_scale = float(theory.coefficient_ratio_scale(1.0, sigma_p, d, n, num_classes))
+        scale = float(theory.coefficient_ratio_scale(1.0, sigma_p, d, n, num_classes))
         where = f"no pruning, σ_p = {sigma_p:g}, SNR = {snr:.3g}"
+
+        def add(text: str, place: str, rule: Finding, note: str = "", where: str = where) -> None:
+            claims.append(Claim.of(text, f"{cite('000', place)}, {where}", rule, note))
+
         if snr >= theory.signal_learning_snr(num_classes, n):
-            learned, noise = interval(signal.isel(regime=i)), interval(largest_rho.isel(regime=i))
-            claims += [
-                Claim(
-                    "high SNR learns the signal: min_j max_r γ = Ω(1)",
-                    f"{PAPER} Theorem 4.2, {where}",
-                    verdict(learned.mean >= 0.1),
-                    learned,
-                    "at least 0.1",
-                ),
-                Claim(
-                    "high SNR does not memorise: max |ρ| = Õ(𝒯 n⁻¹ SNR⁻²)",
-                    f"{PAPER} Theorem 4.2, {where}",
-                    verdict(noise.mean <= SCALE_FACTOR / ratio_scale),
-                    noise,
-                    f"at most {SCALE_FACTOR:g} × {1 / ratio_scale:.3g}",
-                ),
-            ]
+            rule = above(signal.isel(regime=i), 0.1, "min_j max_r γ")
+            add("high SNR learns the signal: min_j max_r γ = Ω(1)", "Theorem 4.2", rule)
+            rule = below(largest_rho.isel(regime=i), SCALE_FACTOR / scale, f"max |ρ|, {SCALE_FACTOR:g} × the scale")
+            add("high SNR does not memorise: max |ρ| = Õ(𝒯 n⁻¹ SNR⁻²)", "Theorem 4.2", rule)
         if snr <= theory.memorization_snr(n):
-            memorised, learned = (
-                interval(class_rho.isel(regime=i)),
-                interval(abs(end.gamma).max(("class", "filter", "signal_of_class")).isel(regime=i)),
-            )
-            loss = interval(end.test_loss.isel(regime=i))
-            claims += [
-                Claim(
-                    "low SNR memorises noise: min_j max_ri ρ = Ω(1)",
-                    f"{PAPER} Theorem 4.3, {where}",
-                    verdict(memorised.mean >= 0.1),
-                    memorised,
-                    "at least 0.1",
-                ),
-                Claim(
-                    "low SNR does not learn the signal: max |γ| = Õ(𝒯⁻¹ n SNR²)",
-                    f"{PAPER} Theorem 4.3, {where}",
-                    verdict(learned.mean <= SCALE_FACTOR * ratio_scale),
-                    learned,
-                    f"at most {SCALE_FACTOR:g} × {ratio_scale:.3g}",
-                ),
-                Claim(
-                    "low SNR leaves a test loss of constant order",
-                    f"{PAPER} Theorem 4.3, {where}",
-                    verdict(loss.mean >= 1),
-                    loss,
-                    "L_D at least 1",
-                ),
-            ]
-        trained = ds.isel(regime=i, step=slice(1, None))
-        typical = trained.coefficient_ratio / ratio_scale
-        low, high = float(typical.mean("seed").min()), float(typical.mean("seed").max())
-        least = float((trained.coefficient_ratio_low / ratio_scale).min())
-        most = float((trained.coefficient_ratio_high / ratio_scale).max())
-        claims.append(
-            Claim(
-                "γ/ρ = Θ(n·SNR²/𝒯) at all times (ratio of means over active filters)",
-                f"{PAPER} Proposition 5.2, {where}",
-                verdict(low >= 1 / SCALE_FACTOR and high <= SCALE_FACTOR),
-                interval(typical.isel(step=-1)),
-                f"ratio / scale within 1/{SCALE_FACTOR:g} to {SCALE_FACTOR:g} at every record",
-                f"over training {low:.3g} to {high:.3g}; over single filters and samples {least:.2g} to {most:.2g}",
-            )
-        )
+            rule = above(class_rho.isel(regime=i), 0.1, "min_j max_ri ρ")
+            add("low SNR memorises noise: min_j max_ri ρ = Ω(1)", "Theorem 4.3", rule)
+            rule = below(largest_gamma.isel(regime=i), SCALE_FACTOR * scale, f"max |γ|, {SCALE_FACTOR:g} × the scale")
+            add("low SNR does not learn the signal: max |γ| = Õ(𝒯⁻¹ n SNR²)", "Theorem 4.3", rule)
+            rule = above(end.test_loss.isel(regime=i), 1.0, "L_D")
+            add("low SNR leaves a test loss of constant order", "Theorem 4.3", rule)
+        trained = ds.isel(regime=i, step=slice(1, None)) / scale
+        least, most = float(trained.coefficient_ratio_low.min()), float(trained.coefficient_ratio_high.max())
+        rule = within(trained.coefficient_ratio, 1 / SCALE_FACTOR, SCALE_FACTOR, "ratio over scale at the records")
+        text = "γ/ρ = Θ(n·SNR²/𝒯) at all times (ratio of means over active filters)"
+        add(text, "Proposition 5.2", rule, f"over single filters and samples {least:.2g} to {most:.2g}")
     return claims
 
 
@@ -292,52 +199,38 @@ BOUNDARY_PRESETS = {
 
 
 def draw_boundary(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
-    fig, axes = plt.subplots(1, 3, figsize=(11.5, 3.6), layout="constrained")
-    for ax, reading in zip(axes, ("fitted", "printed"), strict=False):
-        loss = datasets[reading].test_loss.transpose("sigma_p", "K", "seed")
-        loss.attrs["long_name"] = r"test loss $L_\mathcal{D}$ (nats)"
-        plotting.curves(loss, x="K", hue="sigma_p", ax=ax, marker="o", ms=3)
-        ax.axhline(THRESHOLD, color="0.4", lw=0.8, ls=":")
+    fig, axes = plotting.panels(1, 3, ratio=0.95)
+    last = axes[0, 2]
+    for ax, reading, color, marker in zip(axes[0], ("fitted", "printed"), plotting.COLORS, "os", strict=False):
+        loss = datasets[reading].test_loss
+        plotting.curves(loss, x="K", hue="sigma_p", ax=ax, marker="o")
+        plotting.reference(ax, y=THRESHOLD, ls=":")
         ax.set_yscale("log" if float(loss.min()) < 1 else "linear")
-        ax.set_title(f"{reading}, {loss.sizes['seed']} seeds", fontsize=10)
-    last = axes[2]
-    for reading, color, marker in (("fitted", plotting.COLORS[0], "o"), ("printed", plotting.COLORS[1], "s")):
-        edge = boundary.extract(datasets[reading].test_loss, "K", THRESHOLD, "upper")
-        bands = [interval(edge.sel(sigma_p=s)) for s in edge.sigma_p]
-        mean = np.array([b.mean for b in bands])
-        spread = np.array([[b.mean - b.low, b.high - b.mean] for b in bands]).T
-        last.errorbar(edge.sigma_p, mean, spread, fmt=marker, color=color, capsize=3, label=f"{reading} reading")
+        ax.set_title(f"{reading}, {loss.sizes['seed']} seeds")
+        edge = boundary.extract(loss, "K", THRESHOLD, "upper")
+        plotting.points(edge, x="sigma_p", ax=last, fmt=marker, color=color, label=f"{reading} reading")
     sigma_p = np.linspace(float(edge.sigma_p.min()), float(edge.sigma_p.max()), 200)
-    last.plot(sigma_p, theory.topk_upper_boundary(sigma_p), color="black", label=r"paper: $95\,\sigma_p^{-2}$")
-    last.set(xscale="log", yscale="log", xlabel=r"$\sigma_p$", ylabel=rf"$K$ where $L_\mathcal{{D}} = {THRESHOLD:g}$")
-    last.set_xticks(edge.sigma_p.values, [f"{t:g}" for t in edge.sigma_p.values])
-    last.set_yticks([10, 20, 50, 100, 200], ["10", "20", "50", "100", "200"])
-    last.minorticks_off()
-    last.legend(fontsize=8)
+    law = theory.topk_upper_boundary(sigma_p)
+    plotting.reference(last, x=sigma_p, y=law, ls="-", label=r"paper: $95\,\sigma_p^{-2}$")
+    last.set(xscale="log", yscale="log", ylabel=rf"$K$ where $L_\mathcal{{D}} = {THRESHOLD:g}$")
+    plotting.ticks(last, x=edge.sigma_p.values, y=[10, 20, 50, 100, 200])
+    last.legend()
     return {"topk-boundary": fig}
 
 
 def check_boundary(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     claims = []
     for reading, ds in datasets.items():
-        source = f"{PAPER} A.1, {reading}"
+        source = f"{cite('000', 'A.1')}, {reading}"
         text = "training loss below 0.01 in every cell (here beyond the paper's σ_p too)"
-        claims.append(_trained_claim(ds, text, source, full=True))
-        claims += _upper_claims(ds, source, full=True)
+        claims.append(Claim.of(text, source, every(ds.train_loss, "<", 0.01, "training loss")))
+        claims += _upper_claims(ds, source)
         edge = boundary.extract(ds.test_loss, "K", THRESHOLD, "upper")
         for sigma_p in ds.sigma_p.values.tolist():
-            constant = interval(edge.sel(sigma_p=sigma_p) * sigma_p**2)
-            found = not np.isnan(constant.mean)
-            claims.append(
-                Claim(
-                    f"K·σ_p² = 95 at σ_p = {sigma_p:g}",
-                    source,
-                    verdict(abs(constant.mean / 95 - 1) <= 0.2, found),
-                    constant,
-                    "within 20 % of 95",
-                    "" if found else "no crossing inside the grid",
-                )
-            )
+            constant = edge.sel(sigma_p=sigma_p) * sigma_p**2
+            note = "" if constant.notnull().any() else "no crossing inside the grid"
+            rule = _near_95(constant, "K·σ_p² at L_D = 2")
+            claims.append(Claim.of(f"K·σ_p² = 95 at σ_p = {sigma_p:g}", source, rule, note))
     return claims
 
 
@@ -380,72 +273,49 @@ PROTOCOL_PRESETS = {
 
 
 def draw_protocols(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
-    ds = datasets["protocols"]
-    loss = ds.test_loss.mean("seed")
-    fig, axes = plt.subplots(3, 4, figsize=(11, 8), layout="constrained", sharex=True, sharey=True)
-    colors = plt.get_cmap("viridis")(np.linspace(0, 0.92, ds.sizes["sigma_p"]))
+    loss = datasets["protocols"].test_loss.mean("seed", keep_attrs=True)
+    fig, axes = plotting.panels(3, 4, sharex=True, sharey=True)
+    colors = plotting.shades(loss.sizes["sigma_p"])
     for ax, (i, name) in zip(axes.flat, enumerate(PROTOCOLS), strict=True):
-        for j, sigma_p in enumerate(ds.sigma_p.values):
-            row = loss.isel(protocol=i, sigma_p=j)
-            ax.plot(row.K, row, color=colors[j], marker="o", ms=2.5, lw=1.2, label=rf"$\sigma_p = {sigma_p:g}$")
+        of_protocol = loss.isel(protocol=i)
+        plotting.curves(of_protocol, x="K", hue="sigma_p", colors=colors, legend=False, ax=ax, marker="o")
+        for j, color in enumerate(colors):
+            row = of_protocol.isel(sigma_p=j)
             best = row.idxmin("K")
-            ax.plot(best, row.sel(K=best), marker="*", ms=9, color=colors[j], mec="black", mew=0.5)
-        ax.axhline(THRESHOLD, color="0.4", lw=0.8, ls=":")
-        ax.set_title(name, fontsize=9)
-        ax.set(xscale="log", yscale="log")
-        ax.set_xticks([2, 5, 10, 20, 50, 100, 200], ["2", "5", "10", "20", "50", "100", "200"])
-        ax.minorticks_off()
-    fig.supxlabel("$K$, weights kept per filter")
-    fig.supylabel(r"test loss $L_\mathcal{D}$ (nats); star: best $K$, dotted: $L_\mathcal{D} = 2$")
-    axes[-1, -1].legend(fontsize=8, loc="lower left", ncols=2)  # the panel with room
+            ax.plot(best, row.sel(K=best), marker="*", ms=8, color=color, mec="black", mew=0.5)
+        plotting.reference(ax, y=THRESHOLD, ls=":")
+        ax.set(xscale="log", yscale="log", title=name)
+        ax.label_outer()
+    plotting.ticks(ax, x=[2, 5, 20, 50, 200])
+    fig.suptitle(r"star: best $K$, dotted: $L_\mathcal{D} = 2$")
+    plotting.legend(fig)
     return {"topk-protocols": fig}
 
 
 def check_protocols(datasets: dict[str, xr.Dataset]) -> list[Claim]:
-    """Where is the smallest K worse than a larger one (over-pruning), and where does it cross L_D = 2?"""
+    """Does the test loss, as K grows, fall from above 2 to below it (over-pruning), at some noise level?"""
     ds = datasets["protocols"]
     claims = []
     for i, name in enumerate(PROTOCOLS):
-        here = ds.isel(protocol=i)
-        lower = boundary.extract(here.test_loss, "K", THRESHOLD, "lower").mean("seed")
+        loss = ds.test_loss.isel(protocol=i)
+        highest = xr.apply_ufunc(np.fmax.accumulate, loss, kwargs={"axis": loss.get_axis_num("K")})  # up to each K
+        fall = np.log(np.minimum(highest / THRESHOLD, THRESHOLD / loss)).max("K")
+        rule = above(fall, 0.0, "log of the smaller of L_D/2 and, at a larger K, 2/L_D, by σ_p", cells="some")
+        lower = boundary.extract(loss, "K", THRESHOLD, "lower").mean("seed")
         crossings = [
             f"K = {float(v):.3g} at σ_p = {float(s):g}"
             for s, v in zip(lower.sigma_p, lower, strict=True)
             if np.isfinite(v)
         ]
-        excess = np.log(here.test_loss.isel(K=0) / here.test_loss.min("K")).mean("sigma_p")
-        trained = float((here.train_loss < 0.01).mean())
-        claims.append(
-            Claim(
-                "a lower boundary L_D = 2 exists: too small a K loses the signal",
-                f"{PAPER} Figure 2, protocol {name}",
-                verdict(bool(crossings)),
-                interval(excess),
-                "L_D falls through 2 as K grows, at some σ_p; measured: mean over σ_p of log(L_D(K=2) / smallest L_D)",
-                _join("; ".join(crossings) or "no crossing", f"{trained:.0%} of cells train to < 0.01"),
-            )
-        )
+        trained = float((ds.train_loss.isel(protocol=i) < 0.01).mean())
+        note = f"L_D falls through 2 at {'; '.join(crossings) or 'no K'}; {trained:.0%} of cells train to < 0.01"
+        text = "a lower boundary L_D = 2 exists: too small a K loses the signal"
+        claims.append(Claim.of(text, f"{cite('000', 'Figure 2')}, protocol {name}", rule, note))
     return claims
 
 
-def _join(*parts: str) -> str:
-    return "; ".join(p for p in parts if p)
-
-
 FIGURES = {
-    "topk-heatmap": Figure(
-        HEATMAP_PRESETS,
-        draw_heatmap,
-        check_heatmap,
-    ),
-    "topk-boundary": Figure(
-        BOUNDARY_PRESETS,
-        draw_boundary,
-        check_boundary,
-    ),
-    "topk-protocols": Figure(
-        PROTOCOL_PRESETS,
-        draw_protocols,
-        check_protocols,
-    ),
+    "topk-heatmap": Figure(HEATMAP_PRESETS, draw_heatmap, check_heatmap),
+    "topk-boundary": Figure(BOUNDARY_PRESETS, draw_boundary, check_boundary),
+    "topk-protocols": Figure(PROTOCOL_PRESETS, draw_protocols, check_protocols),
 }
