@@ -143,17 +143,17 @@ def init(config: Config, draw: Draw) -> State:
     neurons = config.sigma_0 * draw.weights
     identity = jnp.eye(config.d1)
     params = Params(neurons, Attention(identity, identity, identity) if config.train_attention else None)
-    bias = _bias(config, 0, jnp.zeros(config.m), neurons, neurons)
+    bias = next_bias(config, 0, jnp.zeros(config.m), neurons, neurons)
     return State(params, bias, jnp.ones(config.m, bool))
 
 
 def step(config: Config, draw: Draw, state: State, t: jax.Array) -> State:
-    kept = _refreshed(config, draw, state, t)
+    kept = next_mask(config, draw, state, t)
     pairs = _pairs(config, jax.random.fold_in(draw.batches, t), config.batch)
-    frequency = _frequency(config, config.epsilon_min)
+    frequency = feature_frequency(config, config.epsilon_min)
 
     def objective(params: Params) -> jax.Array:
-        anchors, positives = _embeddings(config, params, state.bias, pairs, frequency)
+        anchors, positives = embeddings(config, params, state.bias, pairs, frequency)
         if config.mask_gradient == "literal":
             visible = kept[None, :].astype(anchors.dtype)
             return jnp.mean(losses.info_nce(anchors * visible, positives * visible, temperature=config.temperature))
@@ -166,7 +166,7 @@ def step(config: Config, draw: Draw, state: State, t: jax.Array) -> State:
     attention = jax.tree.map(
         lambda w, g: (1 - shrink) * w - config.learning_rate * g, state.params.attention, gradient.attention
     )
-    return State(Params(neurons, attention), _bias(config, t + 1, state.bias, state.params.neurons, neurons), kept)
+    return State(Params(neurons, attention), next_bias(config, t + 1, state.bias, state.params.neurons, neurons), kept)
 
 
 def measure(config: Config, draw: Draw, state: State) -> Metrics:
@@ -215,8 +215,12 @@ def _masked_logits_objective(config: Config, anchors: jax.Array, positives: jax.
     return jnp.mean(jnp.sum(lax.stop_gradient(weights) * full, axis=1) - jnp.diagonal(full))
 
 
-def _refreshed(config: Config, draw: Draw, state: State, t: jax.Array) -> jax.Array:
-    """The mask for update t: ⌊α m⌋ neurons are left out."""
+def next_mask(config: Config, draw: Draw, state: State, t: jax.Array) -> jax.Array:
+    """The mask for update t: ⌊α m⌋ neurons are left out, anew where t is a pruning, else those of the state.
+
+    Returns:
+        Which neurons are kept, boolean, shape (m,).
+    """
     count = config.m - jnp.floor(config.prune_fraction * config.m + 1e-4).astype(jnp.int32)
     if config.mask == "random":
         score = jax.random.uniform(jax.random.fold_in(draw.control, t), (config.m,))
@@ -227,8 +231,8 @@ def _refreshed(config: Config, draw: Draw, state: State, t: jax.Array) -> jax.Ar
     return jnp.where(due, masks.topk(score, count), state.kept)
 
 
-def _bias(config: Config, t: jax.Array | int, bias: jax.Array, before: jax.Array, after: jax.Array) -> jax.Array:
-    """The biases after t updates, of which the last went from the neurons before to those after."""
+def next_bias(config: Config, t: jax.Array | int, bias: jax.Array, before: jax.Array, after: jax.Array) -> jax.Array:
+    """The biases after t updates, of which the last went from the neurons before to those after, shape (m,)."""
     if config.bias_rule == "constant":
         return jnp.where(t >= config.bias_start, jnp.full(config.m, config.bias), 0.0)
     norm, old = jnp.linalg.norm(after, axis=1), jnp.linalg.norm(before, axis=1)
@@ -244,11 +248,12 @@ def _pairs(config: Config, key: jax.Array, n: int) -> sparse_coding.Pairs:
     return sparse_coding.draw(key, n, config.tokens, config.d, config.d1)
 
 
-def _frequency(config: Config, epsilon_min: float | jax.Array) -> jax.Array:
+def feature_frequency(config: Config, epsilon_min: float | jax.Array) -> jax.Array:
+    """How often a pair has each feature, shape (d,): ``active``, times epsilon_min for the minority features."""
     return config.active * sparse_coding.frequencies(epsilon_min, config.d, config.num_minority)
 
 
-def _embeddings(
+def embeddings(
     config: Config, params: Params, bias: jax.Array, pairs: sparse_coding.Pairs, frequency: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Of both views of each pair, shape (n, m) each; gradients flow through the first one only."""
@@ -301,8 +306,8 @@ def _on_fixed_pairs(config: Config, state: State) -> tuple[jax.Array, jax.Array,
 
     def one(i: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         pairs = _pairs(config, jax.random.fold_in(jax.random.key(1), i), size)
-        frequency = _frequency(config, jnp.where(i < LOSS_BATCHES, config.epsilon_min, 1.0))
-        anchors, positives = _embeddings(config, state.params, state.bias, pairs, frequency)
+        frequency = feature_frequency(config, jnp.where(i < LOSS_BATCHES, config.epsilon_min, 1.0))
+        anchors, positives = embeddings(config, state.params, state.bias, pairs, frequency)
         loss = jnp.mean(losses.info_nce(anchors, positives, temperature=config.temperature))
         return loss, jnp.stack([anchors, positives], axis=1), sparse_coding.latents(pairs, frequency)
 

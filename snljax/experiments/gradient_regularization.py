@@ -129,7 +129,7 @@ def step(config: Config, draw: Draw, state: jax.Array | Vectors, t: jax.Array) -
 
 
 def measure(config: Config, draw: Draw, state: jax.Array | Vectors) -> Metrics:
-    weights = _weights(config, draw, state) if isinstance(state, Vectors) else state
+    weights = weights_of(config, draw, state)
     responses = _responses(config, draw, weights)
     margins = _margins(config, responses, draw.train.labels)
 
@@ -240,9 +240,12 @@ def _responses(config: Config, draw: Draw, weights: jax.Array) -> Vectors:
     return Vectors(config.mu * (weights @ draw.direction), config.sigma_p * (weights @ draw.train.noise.T))
 
 
-def _weights(config: Config, draw: Draw, coefficients: Vectors) -> jax.Array:
-    along_signal = config.mu * coefficients.signal[..., None] * draw.direction[None, None, :]
-    return config.sigma_0 * draw.weights + along_signal + config.sigma_p * (coefficients.noise @ draw.train.noise)
+def weights_of(config: Config, draw: Draw, state: jax.Array | Vectors) -> jax.Array:
+    """The weights of a state, shape (2, m, d): the state itself, or rebuilt from its coefficients."""
+    if not isinstance(state, Vectors):
+        return state
+    along_signal = config.mu * state.signal[..., None] * draw.direction[None, None, :]
+    return config.sigma_0 * draw.weights + along_signal + config.sigma_p * (state.noise @ draw.train.noise)
 
 
 def _correct(margins: jax.Array) -> jax.Array:

@@ -112,7 +112,7 @@ def init(config: Config, draw: Draw) -> jax.Array | Vectors:
 
 
 def step(config: Config, draw: Draw, state: jax.Array | Vectors, t: jax.Array) -> jax.Array | Vectors:
-    rows, shares = _batch(config, draw, t)
+    rows, shares = batch_of(config, draw, t)
     targets = _targets(config, config.capacity)[:, rows]
 
     def loss(responses: Vectors) -> jax.Array:
@@ -126,8 +126,8 @@ def step(config: Config, draw: Draw, state: jax.Array | Vectors, t: jax.Array) -
 
 
 def measure(config: Config, draw: Draw, state: jax.Array | Vectors) -> Metrics:
-    weights = _weights(config, draw, state) if isinstance(state, Vectors) else state
-    targets, active = _targets(config, config.capacity), _active(config)
+    weights = weights_of(config, draw, state)
+    targets, active = _targets(config, config.capacity), active_samples(config)
     responses = _responses(config, weights, _scaled(config, draw.train))
     logits = _logits(config, responses, targets)
 
@@ -141,7 +141,7 @@ def measure(config: Config, draw: Draw, state: jax.Array | Vectors) -> Metrics:
     level = jax.vmap(
         lambda filters, rows, scales: jax.vmap(lambda x: memorization.long_tail_level(filters, x, scales))(rows)
     )(weights, test_noise.reshape(draw.test.shape), _scales(config))
-    tail_level, tail_accuracy = _by_tail(level, correct)
+    tail_level, tail_accuracy = by_tail(level, correct)
     classes = jnp.arange(config.num_classes)
     return Metrics(
         train_loss=over_training(evaluation.cross_entropies(logits, targets)),
@@ -198,7 +198,7 @@ def _targets(config: Config, each: int) -> jax.Array:
     return jnp.repeat(jnp.eye(config.num_classes), each, axis=1)
 
 
-def _active(config: Config) -> jax.Array:
+def active_samples(config: Config) -> jax.Array:
     """Which of the samples up to the capacity are in the training set, shape (n,)."""
     full = config.samples_per_class
     minority = jnp.maximum(jnp.round(config.minority_fraction * full), 1.0)
@@ -206,12 +206,12 @@ def _active(config: Config) -> jax.Array:
     return (jnp.arange(config.capacity)[None, :] < sizes[:, None]).reshape(-1)
 
 
-def _batch(config: Config, draw: Draw, t: jax.Array) -> tuple[slice | jax.Array, jax.Array]:
+def batch_of(config: Config, draw: Draw, t: jax.Array) -> tuple[slice | jax.Array, jax.Array]:
     """Which samples update t is made from, and each one's share in its loss: all active ones, or some of them.
 
     Mini-batches go through a new permutation of the samples in each epoch; the last may be smaller.
     """
-    active = _active(config)
+    active = active_samples(config)
     count = jnp.sum(active)
     if config.batch_size is None:
         return slice(None), active / count
@@ -242,14 +242,17 @@ def _span_responses(config: Config, draw: Draw, coefficients: Vectors, rows: sli
     return Vectors(signal, scale * base + added)
 
 
-def _weights(config: Config, draw: Draw, coefficients: Vectors) -> jax.Array:
+def weights_of(config: Config, draw: Draw, state: jax.Array | Vectors) -> jax.Array:
+    """The weights of a state, shape (num_classes, m, d): the state itself, or rebuilt from its coefficients."""
+    if not isinstance(state, Vectors):
+        return state
     k = config.num_classes
-    moved = coefficients.noise @ _scaled(config, draw.train)
-    signal = jnp.pad(config.u_norm * coefficients.signal, ((0, 0), (0, 0), (0, config.d - k)))
+    moved = state.noise @ _scaled(config, draw.train)
+    signal = jnp.pad(config.u_norm * state.signal, ((0, 0), (0, 0), (0, config.d - k)))
     return config.d**-0.5 * draw.weights + moved + signal
 
 
-def _by_tail(level: jax.Array, correct: jax.Array) -> tuple[jax.Array, jax.Array]:
+def by_tail(level: jax.Array, correct: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Mean level and accuracy in each fifth of every class's samples, ordered by level, shape (5,)."""
     order = jnp.argsort(level, axis=1)
     tested = level.shape[1]

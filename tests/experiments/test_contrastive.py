@@ -40,6 +40,10 @@ def drawn(c: Config) -> contrastive.Draw:
 
 
 measure = jax.jit(EXPERIMENT.measure)
+embeddings = jax.jit(contrastive.embeddings)
+next_mask = jax.jit(contrastive.next_mask)
+next_bias = jax.jit(contrastive.next_bias)
+info_nce = jax.jit(losses.info_nce, static_argnames="similarity")
 
 
 # --- the gradient ------------------------------------------------------------------------------------
@@ -134,10 +138,10 @@ def test_single_precision_and_the_generic_encoder():
     draw = drawn(c)
     pairs = sparse_coding.draw(jax.random.key(3), 6, c.tokens, c.d, c.d1)
     neurons, bias = draw.weights, 0.1 * jnp.arange(c.m)
-    f = contrastive._frequency(c, c.epsilon_min)
-    fast = contrastive._embeddings(c, contrastive.Params(neurons, None), bias, pairs, f)
+    f = contrastive.feature_frequency(c, c.epsilon_min)
+    fast = embeddings(c, contrastive.Params(neurons, None), bias, pairs, f)
     attention = EXPERIMENT.init(trained, draw).params.attention
-    generic = contrastive._embeddings(trained, contrastive.Params(neurons, attention), bias, pairs, f)
+    generic = embeddings(trained, contrastive.Params(neurons, attention), bias, pairs, f)
     chex.assert_shape(fast, (6, c.m))
     chex.assert_type(fast, jnp.float32)
     for a, b in zip(fast, generic, strict=True):
@@ -180,28 +184,28 @@ def test_info_nce_against_numpy_and_with_explicit_negatives():
     a, p = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
     s = a @ p.T / 0.7
     expected = np.log(np.exp(s).sum(1)) - np.diag(s)
-    loss = losses.info_nce(jnp.array(a), jnp.array(p), temperature=0.7)
+    loss = info_nce(jnp.array(a), jnp.array(p), temperature=0.7)
     chex.assert_shape(loss, (5,))
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    one = losses.info_nce(jnp.array(a[:1]), jnp.array(p[:1]), jnp.array(p[1:]), temperature=0.7)
+    one = info_nce(jnp.array(a[:1]), jnp.array(p[:1]), jnp.array(p[1:]), temperature=0.7)
     np.testing.assert_allclose(one, expected[:1], rtol=1e-5)
-    huge = losses.info_nce(1e4 * jnp.array(a), jnp.array(p))  # finite where exp would overflow
+    huge = info_nce(1e4 * jnp.array(a), jnp.array(p))  # finite where exp would overflow
     assert np.isfinite(huge).all()
 
 
 def test_no_gradient_flows_into_the_second_argument():
     a, p = jax.random.normal(jax.random.key(0), (2, 4, 3))
-    by_anchor, by_positive = jax.grad(lambda a, p: losses.info_nce(a, p).sum(), argnums=(0, 1))(a, p)
+    by_anchor, by_positive = jax.grad(lambda a, p: info_nce(a, p).sum(), argnums=(0, 1))(a, p)
     assert float(jnp.abs(by_anchor).max()) > 0.1
     np.testing.assert_array_equal(by_positive, 0)
-    np.testing.assert_array_equal(jax.grad(lambda n: losses.info_nce(a, p, n).sum())(p), 0)
+    np.testing.assert_array_equal(jax.grad(lambda n: info_nce(a, p, n).sum())(p), 0)
 
 
 def test_cosine_similarity_ignores_lengths_and_survives_zeros():
     a, p = jax.random.normal(jax.random.key(0), (2, 4, 3))
-    plain, scaled = (losses.info_nce(c * a, 3 * c * p, similarity="cosine") for c in (1.0, 5.0))
+    plain, scaled = (info_nce(c * a, 3 * c * p, similarity="cosine") for c in (1.0, 5.0))
     np.testing.assert_allclose(plain, scaled, rtol=1e-5)
-    zero = jax.grad(lambda a: losses.info_nce(a, p, similarity="cosine").sum())(a.at[0].set(0.0))
+    zero = jax.grad(lambda a: info_nce(a, p, similarity="cosine").sum())(a.at[0].set(0.0))
     assert np.isfinite(zero).all()
 
 
@@ -222,7 +226,7 @@ def test_bad_arguments(one_line, call, texts):
 
 # --- the data ----------------------------------------------------------------------------------------
 
-N = 100_000
+N = 40_000
 
 
 @pytest.fixture(scope="module")
@@ -281,17 +285,22 @@ def test_a_dictionary_is_only_a_basis():
     basis = jax.jit(lambda key: sparse_coding.dictionary(key, 8, 8))(jax.random.key(1))
     np.testing.assert_allclose(basis.T @ basis, np.eye(8), atol=1e-12)
     f, neurons = jnp.full(3, 0.7), jax.random.normal(jax.random.key(2), (6, 8))
-    plain = sparse_coding.tokens(pairs, f, 0.5)
-    turned = sparse_coding.tokens(pairs._replace(noise=pairs.noise @ basis.T), f, 0.5, dictionary=basis[:, :3])
+
+    @jax.jit
+    def tokens_and_embedding(noise, neurons, dictionary):
+        x = sparse_coding.tokens(pairs._replace(noise=noise), f, 0.5, dictionary=dictionary)
+        return x, attention_encoder.embed(neurons, jnp.full(6, 0.2), x[0, 0], 0.3)
+
+    plain, a = tokens_and_embedding(pairs.noise, neurons, None)
+    turned, b = tokens_and_embedding(pairs.noise @ basis.T, neurons @ basis.T, basis[:, :3])
     np.testing.assert_allclose(turned, plain @ basis.T, atol=1e-12)
-    a = attention_encoder.embed(neurons, jnp.full(6, 0.2), plain[0, 0], 0.3)
-    b = attention_encoder.embed(neurons @ basis.T, jnp.full(6, 0.2), turned[0, 0], 0.3)
     np.testing.assert_allclose(a, b, atol=1e-12)
 
 
 def test_every_step_has_its_own_batch():
     draw = drawn(config())
-    a, b = (sparse_coding.draw(jax.random.fold_in(draw.batches, t), 2, 3, 4, 20) for t in (0, 1))
+    batch = jax.jit(lambda t: sparse_coding.draw(jax.random.fold_in(draw.batches, t), 2, 3, 4, 20))
+    a, b = batch(0), batch(1)
     assert all(float(jnp.abs(x - y).min()) > 0 for x, y in zip(a[1:], b[1:], strict=True))
 
 
@@ -303,12 +312,12 @@ def test_the_smallest_neurons_are_masked(alpha, masked):
     c = config(prune_fraction=alpha)
     draw = drawn(c)
     state = EXPERIMENT.init(c, draw)
-    kept = np.asarray(contrastive._refreshed(c, draw, state, jnp.int32(0)))
+    kept = np.asarray(next_mask(c, draw, state, jnp.int32(0)))
     assert (~kept).sum() == masked
     norms = np.linalg.norm(state.params.neurons, axis=1)
     assert masked == 0 or norms[~kept].max() < norms[kept].min()
     control = config(prune_fraction=alpha, mask="random")
-    random = [np.asarray(contrastive._refreshed(control, draw, state, jnp.int32(t))) for t in range(6)]
+    random = [np.asarray(next_mask(control, draw, state, jnp.int32(t))) for t in range(6)]
     assert {int((~r).sum()) for r in random} == {masked}
     assert masked in (0, 7) or len({r.tobytes() for r in random}) > 1
 
@@ -320,7 +329,7 @@ def test_when_masks_are_made():
     state = EXPERIMENT.init(c, draw)
     fixed = jnp.arange(8) < 2
     reversed_norms = state._replace(kept=fixed, params=state.params._replace(neurons=draw.weights[::-1]))
-    made = [not bool((contrastive._refreshed(c, draw, reversed_norms, jnp.int32(t)) == fixed).all()) for t in range(9)]
+    made = [not bool((next_mask(c, draw, reversed_norms, jnp.int32(t)) == fixed).all()) for t in range(9)]
     assert made == [t in (2, 5, 8) for t in range(9)]
 
 
@@ -331,7 +340,7 @@ def test_bias_rules():
     old = jnp.array([0.3, 0.3])
 
     def bias(rule, t):
-        return contrastive._bias(config(bias_rule=rule, m=2, bias=0.1), t, old, before, after)
+        return next_bias(config(bias_rule=rule, m=2, bias=0.1), t, old, before, after)
 
     for rule in ("norm", "raised", "constant"):
         np.testing.assert_array_equal(bias(rule, 2), 0)

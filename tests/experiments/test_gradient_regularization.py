@@ -42,8 +42,11 @@ def train(c: Config, draw: pegr.Draw, steps: int):
     return lax.fori_loop(0, steps, lambda t, s: EXPERIMENT.step(c, draw, s, t), EXPERIMENT.init(c, draw))
 
 
+measure = jax.jit(EXPERIMENT.measure)
+
+
 def weights_of(c: Config, draw: pegr.Draw, state) -> np.ndarray:
-    return np.asarray(state if c.descent == "dense" else pegr._weights(c, draw, state))
+    return np.asarray(pegr.weights_of(c, draw, state))
 
 
 # --- the penalties ----------------------------------------------------------------------------------
@@ -181,7 +184,7 @@ def test_span_equals_dense(penalty, q, direction):
     moved = np.abs(a - 0.1 * np.asarray(draw.weights)).max()
     assert moved > 1e-2
     np.testing.assert_allclose(a, b, atol=1e-9 * moved)
-    measured = [jax.jit(EXPERIMENT.measure)(c, draw, s) for c, s in zip((span, dense), states, strict=True)]
+    measured = [measure(c, draw, s) for c, s in zip((span, dense), states, strict=True)]
     for name in ("train_loss", "test_loss", "test_accuracy", "signal", "noise", "gradient_norm"):
         np.testing.assert_allclose(*(getattr(m, name) for m in measured), rtol=1e-7, err_msg=name)
 
@@ -210,7 +213,7 @@ def test_turning_everything_turns_the_weights():
     )
     a, b = train(c, draw, 60), train(c, turned, 60)
     np.testing.assert_allclose(np.asarray(a) @ turn, b, atol=1e-10)
-    ma, mb = EXPERIMENT.measure(c, draw, a), EXPERIMENT.measure(c, turned, b)
+    ma, mb = measure(c, draw, a), measure(c, turned, b)
     chex.assert_trees_all_close(ma, mb, rtol=1e-8)
 
 
@@ -223,7 +226,7 @@ def test_the_decomposition_is_that_of_the_paper():
     signal, noise = np.asarray(draw.direction, float), np.asarray(draw.train.noise, float)  # sigma_p = mu = 1
     basis = np.concatenate([signal[None], noise / (noise**2).sum(1, keepdims=True)])
     solved = np.linalg.lstsq(basis.T, w.reshape(-1, c.d).T, rcond=None)[0].T.reshape(2, c.m, -1)
-    measured = EXPERIMENT.measure(c, draw, state)
+    measured = measure(c, draw, state)
     assert float(measured.gamma) == pytest.approx((np.array([[1], [-1]]) * solved[..., 0]).max(), abs=1e-4)
     assert float(measured.rho) == pytest.approx(solved[..., 1:].max(), abs=1e-4)
 
@@ -236,13 +239,17 @@ def sweep(**settings):
     return snl.sweep(grid, progress=False, devices=1, block=(1, 2))
 
 
+@pytest.fixture(scope="module")
+def plain():
+    return sweep(penalty="none")
+
+
 @pytest.mark.parametrize("penalty", ["pegr", "fgr"])
-def test_no_weight_or_no_time_is_no_penalty(penalty):
-    plain = sweep(penalty="none")
-    for nothing in ({"penalty_weight": 0.0}, {"close_at": 0}):
-        ds = sweep(penalty=penalty, **nothing)
-        np.testing.assert_allclose(ds.train_loss, plain.train_loss, rtol=1e-5)
-    assert np.abs(sweep(penalty=penalty, penalty_weight=0.1).train_loss - plain.train_loss).max() > 1e-4
+def test_no_weight_or_no_time_is_no_penalty(plain, penalty):
+    ds = sweep(penalty=penalty, setting=snl.zip(penalty_weight=[0.0, 0.01, 0.1], close_at=[40, 0, 40]))
+    for nothing in (0, 1):
+        np.testing.assert_allclose(ds.train_loss.isel(setting=nothing), plain.train_loss, rtol=1e-5)
+    assert np.abs(ds.train_loss.isel(setting=2) - plain.train_loss).max() > 1e-4
 
 
 def test_closing_later_changes_nothing_before():

@@ -42,10 +42,11 @@ def train(c: Config, draw: heterogeneous_noise.Draw, steps: int):
 
 
 measure = jax.jit(EXPERIMENT.measure)
+batch_of = jax.jit(heterogeneous_noise.batch_of)
 
 
 def weights_of(c: Config, draw: heterogeneous_noise.Draw, state) -> np.ndarray:
-    return np.asarray(state if c.descent == "dense" else heterogeneous_noise._weights(c, draw, state))
+    return np.asarray(heterogeneous_noise.weights_of(c, draw, state))
 
 
 # --- against the paper's matrices --------------------------------------------------------------------
@@ -147,7 +148,7 @@ def test_capacity_changes_nothing():
 
 def test_class_sizes():
     for each, share, sizes in ((5, 0.6, [3, 5, 5]), (6, 1.0, [6, 6, 6]), (4, 0.01, [1, 4, 4])):
-        active = np.asarray(heterogeneous_noise._active(config(samples_per_class=each, minority_fraction=share)))
+        active = np.asarray(heterogeneous_noise.active_samples(config(samples_per_class=each, minority_fraction=share)))
         assert active.reshape(3, 6).sum(1).tolist() == sizes
 
 
@@ -157,11 +158,11 @@ def test_mini_batches_go_through_all_samples():
     draw = drawn(c)
     used = np.zeros((8, 18))
     for t in range(8):
-        rows, shares = heterogeneous_noise._batch(c, draw, jnp.int32(t))
+        rows, shares = batch_of(c, draw, jnp.int32(t))
         np.add.at(used[t], np.asarray(rows), np.asarray(shares))
     np.testing.assert_allclose(used.sum(1), 1.0, rtol=1e-6)
     assert (used > 0).sum(1).tolist() == [4, 4, 4, 1] * 2
-    active = np.asarray(heterogeneous_noise._active(c))
+    active = np.asarray(heterogeneous_noise.active_samples(c))
     for epoch in (used[:4], used[4:]):
         np.testing.assert_array_equal((epoch > 0).sum(0), active)
     assert ((used[:4] > 0) != (used[4:] > 0)).any()
@@ -177,7 +178,7 @@ def test_mini_batches_go_through_all_samples():
 def test_tail_bins():
     """Fifths by level, lowest first."""
     level = jnp.array([[5.0, 1.0, 3.0, 2.0, 4.0], [10.0, 20.0, 30.0, 40.0, 50.0]])
-    mean_level, accuracy = heterogeneous_noise._by_tail(level, (level > 2.5).astype(jnp.float32))
+    mean_level, accuracy = heterogeneous_noise.by_tail(level, (level > 2.5).astype(jnp.float32))
     np.testing.assert_allclose(mean_level, [5.5, 11, 16.5, 22, 27.5])
     np.testing.assert_allclose(accuracy, [0.5, 0.5, 1, 1, 1])
 
