@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import xarray as xr
 
 from snljax import plotting
 from snljax.figures import Figure, Preset, Sweep
-from snljax.figures.claims import Claim, verdict
-from snljax.figures.datasets import setting
-from snljax.stats import Interval
-from snljax.stats import t_interval as interval
+from snljax.figures.claims import Claim, above, below, every, within
+from snljax.figures.datasets import Datasets, setting
+from snljax.papers import cite
+from snljax.stats import t_interval
 
-PAPER = "001_bf8ff98528848446.txt"
 NEAR_OPTIMAL = 0.9  # test accuracy; the paper's "near-optimal"
 FLAT = 0.1  # test accuracy; "remains in a constant order"
 
@@ -49,64 +47,44 @@ NOISE_PRESETS = {
 }
 
 
-def draw_noise(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
-    rows = -(-len(datasets) // 2)
-    fig, axes = plt.subplots(rows, 2, figsize=(8.8, 3.6 * rows), layout="constrained", squeeze=False)
+def draw_noise(datasets: Datasets) -> dict[str, Any]:
+    fig, axes = plotting.panels(-(-len(datasets) // 2), 2)
     for ax, (label, ds) in zip(axes.flat, datasets.items(), strict=True):
-        _accuracy_map(ds, "u_norm", "noise_correlation", ax)
-        ax.set_title(label.replace("-", ", "), fontsize=10)
+        _accuracy_map(ds, "u_norm", "noise_correlation", ax, label.replace("-", ", "))
     return {"noise-heatmap": fig}
 
 
-def _accuracy_map(ds: xr.Dataset, x: str, y: str, ax: Any) -> None:
-    accuracy = ds.test_accuracy.mean("seed").assign_attrs(long_name="test accuracy")
-    plotting.heatmap(accuracy, x=x, y=y, limits=(1 / setting(ds, "num_classes"), 1.0), status=ds.status, ax=ax)
+def _accuracy_map(ds: xr.Dataset, x: str, y: str, ax: Any, title: str) -> None:
+    accuracy, guessing = ds.test_accuracy.mean("seed", keep_attrs=True), 1 / setting(ds, "num_classes")
+    plotting.heatmap(accuracy, x=x, y=y, limits=(guessing, 1.0), status=ds.status, ax=ax)
+    ax.set_title(title)
 
 
-def check_noise(datasets: dict[str, xr.Dataset]) -> list[Claim]:
+def check_noise(datasets: Datasets) -> list[Claim]:
     return [claim for label, ds in datasets.items() for claim in _noise_claims(ds, label)]
 
 
 def _noise_claims(ds: xr.Dataset, label: str) -> list[Claim]:
-    source = f"{PAPER} Section 5.1, Figure 3, {label}"
-    weak = {"u_norm": float(ds.u_norm.min())}
-    strong = {"u_norm": float(ds.u_norm.max())}
-    alike = {"noise_correlation": float(ds.noise_correlation.min())}
-    apart = {"noise_correlation": float(ds.noise_correlation.max())}
-    corner = interval(ds.test_accuracy.sel(**weak, **apart))
+    source = cite("001", f"Section 5.1, Figure 3, {label}")
+    weak, strong = (ds.test_accuracy.sel(u_norm=v) for v in (ds.u_norm.min(), ds.u_norm.max()))
+    alike, apart = ({"noise_correlation": v} for v in (ds.noise_correlation.min(), ds.noise_correlation.max()))
+    corner = f"test accuracy at ‖u‖ = {float(weak.u_norm):g}, Γ = {float(apart['noise_correlation']):g}"
     return [
-        Claim(
-            "all networks fit their training data",
-            source,
-            verdict(bool((ds.train_accuracy > 0.99).all())),
-            float(ds.train_accuracy.min()),
-            "training accuracy above 0.99 in every network",
+        Claim.of(
+            "all networks fit their training data", source, every(ds.train_accuracy, ">", 0.99, "training accuracy")
         ),
-        _rise(
-            "test accuracy rises with the feature strength at Γ = 1",
-            source,
-            ds.test_accuracy.sel(**alike, **strong) - ds.test_accuracy.sel(**alike, **weak),
-        ),
-        _rise(
-            "test accuracy rises with Γ at the weakest feature",
-            source,
-            ds.test_accuracy.sel(**weak, **apart) - ds.test_accuracy.sel(**weak, **alike),
-        ),
-        Claim(
+        _rise("test accuracy rises with the feature strength at Γ = 1", source, strong.sel(alike) - weak.sel(alike)),
+        _rise("test accuracy rises with Γ at the weakest feature", source, weak.sel(apart) - weak.sel(alike)),
+        Claim.of(
             "without a feature, a high Γ alone makes the network near-optimal",
             source,
-            verdict(corner.low > NEAR_OPTIMAL, not corner.low <= NEAR_OPTIMAL <= corner.high),
-            corner,
-            f"test accuracy at ‖u‖ = {weak['u_norm']:g}, Γ = {apart['noise_correlation']:g}: "
-            f"interval above {NEAR_OPTIMAL}",
-            "with few seeds the interval may not decide",
+            above(weak.sel(apart), NEAR_OPTIMAL, corner),
         ),
     ]
 
 
 def _rise(text: str, source: str, change: xr.DataArray) -> Claim:
-    found = interval(change)
-    return Claim(text, source, verdict(found.low > 0), found, "difference within a seed: interval above 0")
+    return Claim.of(text, source, above(change, 0, "difference within a seed"))
 
 
 # --- Figure 4 ----------------------------------------------------------------------------------------
@@ -134,43 +112,36 @@ def _both(seeds: int, number: int, *readings: str) -> Preset:
 SIZE_PRESETS = {"quick": _both(2, 6, "fitted"), "paper": _both(3, 20, "fitted", "printed", "mini_batch")}
 
 
-def _readings(datasets: dict[str, xr.Dataset]) -> list[str]:
-    return list(dict.fromkeys(label.split("-")[0] for label in datasets))
+def _readings(datasets: Datasets) -> dict[str, tuple[xr.Dataset, xr.Dataset]]:
+    """Reading -> its planes with a feature and without."""
+    names = dict.fromkeys(label.split("-")[0] for label in datasets)
+    return {name: (datasets[f"{name}-feature"], datasets[f"{name}-noise"]) for name in names}
 
 
-def draw_size(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
+def draw_size(datasets: Datasets) -> dict[str, Any]:
     readings = _readings(datasets)
-    fig, axes = plt.subplots(len(readings), 2, figsize=(9.2, 3.7 * len(readings)), layout="constrained", squeeze=False)
-    for (left, right), reading in zip(axes, readings, strict=True):
-        feature, noise = datasets[f"{reading}-feature"], datasets[f"{reading}-noise"]
-        _accuracy_map(feature, "u_norm", "samples_per_class", left)
-        _accuracy_map(noise, "noise_correlation", "samples_per_class", right)
-        left.set_title(f"{reading}: (a) Γ = {setting(feature, 'noise_correlation'):g}", fontsize=10)
-        right.set_title(f"{reading}: (b) no feature", fontsize=10)
+    fig, axes = plotting.panels(len(readings), 2)
+    for (left, right), (reading, (feature, noise)) in zip(axes, readings.items(), strict=True):
+        gamma = setting(feature, "noise_correlation")
+        _accuracy_map(feature, "u_norm", "samples_per_class", left, f"{reading}: (a) Γ = {gamma:g}")
+        _accuracy_map(noise, "noise_correlation", "samples_per_class", right, f"{reading}: (b) no feature")
     return {"sample-size-heatmap": fig}
 
 
-def check_size(datasets: dict[str, xr.Dataset]) -> list[Claim]:
-    return [
-        claim
-        for reading in _readings(datasets)
-        for claim in _size_claims(datasets[f"{reading}-feature"], datasets[f"{reading}-noise"], reading)
-    ]
+def check_size(datasets: Datasets) -> list[Claim]:
+    return [c for reading, planes in _readings(datasets).items() for c in _size_claims(*planes, reading)]
 
 
 def _size_claims(feature: xr.Dataset, noise: xr.Dataset, reading: str) -> list[Claim]:
-    with_feature, without = _gain(feature), interval(_gain(noise))
-    within = without.low > -FLAT and without.high < FLAT
-    source = f"{PAPER} Section 5.1, Figure 4%s, {reading}"
+    gain, without = _gain(feature), _gain(noise)
+    source = f"Section 5.1, Figure 4%s, {reading}"
     return [
-        _rise("with a feature, test accuracy rises with the number of samples", source % "a", with_feature),
-        Claim(
+        _rise("with a feature, test accuracy rises with the number of samples", cite("001", source % "a"), gain),
+        Claim.of(
             "without a feature, test accuracy stays of constant order in the number of samples",
-            source % "b",
-            verdict(within, within or without.low > FLAT or without.high < -FLAT),
-            without,
-            f"from 10 to 200 samples a class, mean over Γ: interval within ±{FLAT}",
-            f"with a feature: {interval(with_feature).mean:.3g}",
+            cite("001", source % "b"),
+            within(without, -FLAT, FLAT, "change from 10 to 200 samples a class, mean over Γ"),
+            f"with a feature: {t_interval(gain).mean:.3g}",
         ),
     ]
 
@@ -196,40 +167,42 @@ MINORITY_PRESETS = {
 }
 
 
-def draw_minority(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
+def draw_minority(datasets: Datasets) -> dict[str, Any]:
+    fig, axes = plotting.panels(1, 2, sharey=True)
     ds = datasets["fitted"]
-    fig, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.4), layout="constrained", sharey=True)
-    by_size = ds.class_accuracy.assign_coords(majority=ds.samples_per_class.values)
-    by_size["majority"].attrs["long_name"] = "samples of each other class"
-    plotting.curves(by_size.isel({"class": 0}), x="majority", hue="noise_correlation", ax=left, marker="o", ms=3)
-    others = by_size.isel({"class": slice(1, None)}).mean("class")
-    plotting.curves(others, x="majority", hue="noise_correlation", ax=right, marker="o", ms=3)
-    left.set_title(f"class 0, {MINORITY} samples", fontsize=10)
-    right.set_title("the other classes", fontsize=10)
-    left.set_ylabel("test accuracy of the class")
-    right.set_ylabel("")
+    own, others = _minority_and_others(ds)
+    titles = (f"class 0, {MINORITY} samples", "the other classes")
+    for ax, accuracy, title in zip(axes[0], (own, others), titles, strict=True):
+        plotting.curves(accuracy, x="samples", hue="noise_correlation", ax=ax, marker="o")
+        ax.set_title(title)
+        ax.label_outer()
+    plotting.legend(fig)
+    fig.suptitle(plotting.caption(ds))
     return {"minority-accuracy": fig}
 
 
-def check_minority(datasets: dict[str, xr.Dataset]) -> list[Claim]:
-    ds = datasets["fitted"]
-    minority = ds.class_accuracy.isel({"class": 0})
-    claims = []
-    for gamma in ds.noise_correlation.values.tolist():
-        change = (minority.isel(majority=-1) - minority.isel(majority=0)).sel(noise_correlation=gamma)
-        first = float(minority.isel(majority=0).sel(noise_correlation=gamma).mean())
-        claims.append(
-            Claim(
-                f"more samples of the other classes hurt class 0 at Γ = {gamma:g}",
-                f"{PAPER} Theorem 1 and Section 3, fitted (ours: the paper does not simulate it)",
-                verdict(interval(change).high < 0),
-                interval(change),
-                f"accuracy of class 0 from {_MAJORITY[0]} to {_MAJORITY[-1]} samples of each other class: "
-                "interval below 0",
-                f"from {first:.3g}",
-            )
+def _minority_and_others(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """Test accuracy of class 0, and of the others in the mean, over how many samples each of these has."""
+    samples = ("majority", ds.samples_per_class.values, {"long_name": "samples of each other class"})
+    accuracy = ds.class_accuracy.assign_coords(samples=samples)
+    return accuracy.isel({"class": 0}), accuracy.isel({"class": slice(1, None)}).mean("class", keep_attrs=True)
+
+
+def check_minority(datasets: Datasets) -> list[Claim]:
+    minority, _ = _minority_and_others(datasets["fitted"])
+    return [
+        Claim.of(
+            f"more samples of the other classes hurt class 0 at Γ = {float(at.noise_correlation):g}",
+            cite("001", "Theorem 1 and Section 3, fitted (ours: the paper does not simulate it)"),
+            below(
+                at.isel(majority=-1) - at.isel(majority=0),
+                0,
+                f"change of the accuracy of class 0 from {_MAJORITY[0]} to {_MAJORITY[-1]} samples of each other class",
+            ),
+            f"from {float(at.isel(majority=0).mean()):.3g}",
         )
-    return claims
+        for at in minority.transpose("noise_correlation", ...)
+    ]
 
 
 TAIL_PRESETS = {
@@ -238,60 +211,42 @@ TAIL_PRESETS = {
 }
 
 
-def draw_tail(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
+def draw_tail(datasets: Datasets) -> dict[str, Any]:
     ds = datasets["fitted"]
-    fig, ax = plt.subplots(figsize=(5.2, 3.6), layout="constrained")
-    for i, (gamma, color) in enumerate(zip(ds.noise_correlation.values, plotting.COLORS, strict=False)):
-        at = ds.isel(noise_correlation=i)
-        bands = [interval(at.tail_accuracy.isel(tail_bin=b)) for b in range(ds.sizes["tail_bin"])]
-        level = at.tail_level.mean("seed")
-        ax.plot(level, [b.mean for b in bands], "o-", color=color, ms=3, label=rf"$\Gamma$ = {gamma:g}")
-        ax.fill_between(level, [b.low for b in bands], [b.high for b in bands], color=color, alpha=0.2, lw=0)
-    ax.set_xlabel("level $L$ of Definition 1, mean of each fifth of the test samples")
-    ax.set_ylabel("test accuracy")
-    ax.legend(fontsize=8)
+    fig, axes = plotting.panels(width="column")
+    level = ds.tail_level.mean("seed").assign_attrs(
+        long_name="level $L$ of Definition 1, mean of a fifth of the test samples"
+    )
+    plotting.curves(
+        ds.tail_accuracy.assign_coords(level=level), x="level", hue="noise_correlation", ax=axes[0, 0], marker="o"
+    )
+    axes[0, 0].set_ylabel("test accuracy in a fifth")
+    plotting.legend(fig, columns=2)
+    fig.suptitle(plotting.caption(ds))
     return {"long-tail-accuracy": fig}
 
 
-def check_tail(datasets: dict[str, xr.Dataset]) -> list[Claim]:
-    ds = datasets["fitted"]
+def check_tail(datasets: Datasets) -> list[Claim]:
     claims = []
-    for gamma in ds.noise_correlation.values.tolist():
-        at = ds.tail_accuracy.sel(noise_correlation=gamma)
-        found: Interval = interval(at.isel(tail_bin=-1) - at.isel(tail_bin=0))
+    for at in datasets["fitted"].tail_accuracy.transpose("noise_correlation", ...):
+        gamma = float(at.noise_correlation)
+        longest = above(
+            at.isel(tail_bin=-1) - at.isel(tail_bin=0), 0, "accuracy in the highest fifth of L minus that in the lowest"
+        )
         claims.append(
-            Claim(
+            Claim.of(
                 f"longer-tailed test samples are classified better at Γ = {gamma:g}",
-                f"{PAPER} Theorem 1, statement 2 (b), fitted",
-                verdict(found.low > 0, gamma >= 100),
-                found,
-                "accuracy in the highest fifth of L minus that in the lowest: interval above 0",
-                f"by fifths {', '.join(f'{v:.2f}' for v in at.mean('seed').values)}"
-                + ("" if gamma >= 100 else "; the statement is about large Γ"),
+                cite("001", "Theorem 1, statement 2 (b), fitted"),
+                longest.untestable("" if gamma >= 100 else "the statement is about large Γ"),
+                f"by fifths {', '.join(f'{v:.2f}' for v in at.mean('seed').values)}",
             )
         )
     return claims
 
 
 FIGURES = {
-    "noise-heatmap": Figure(
-        NOISE_PRESETS,
-        draw_noise,
-        check_noise,
-    ),
-    "sample-size-heatmap": Figure(
-        SIZE_PRESETS,
-        draw_size,
-        check_size,
-    ),
-    "minority-accuracy": Figure(
-        MINORITY_PRESETS,
-        draw_minority,
-        check_minority,
-    ),
-    "long-tail-accuracy": Figure(
-        TAIL_PRESETS,
-        draw_tail,
-        check_tail,
-    ),
+    "noise-heatmap": Figure(NOISE_PRESETS, draw_noise, check_noise),
+    "sample-size-heatmap": Figure(SIZE_PRESETS, draw_size, check_size),
+    "minority-accuracy": Figure(MINORITY_PRESETS, draw_minority, check_minority),
+    "long-tail-accuracy": Figure(TAIL_PRESETS, draw_tail, check_tail),
 }

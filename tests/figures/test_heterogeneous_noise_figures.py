@@ -29,8 +29,9 @@ def planted(values, coords, seeds=6, noise=0.01, **variables):
 def plane(feature=0.7, correlation=0.7, trained=1.0):
     """Accuracy .2 in the corner, and so much more along each axis."""
     u, gamma = np.linspace(0.001, 3.8, 4), np.linspace(1, 1400, 4)
-    accuracy = 0.2 + np.maximum(feature * (u / 3.8)[:, None], correlation * ((gamma - 1) / 1399)[None, :])
-    ds = planted(accuracy, {"u_norm": u, "noise_correlation": gamma})
+    by_feature, by_noise = feature * (u / 3.8)[:, None], correlation * ((gamma - 1) / 1399)[None, :]
+    larger = np.where(np.abs(by_feature) > np.abs(by_noise), by_feature, by_noise)
+    ds = planted(0.2 + larger, {"u_norm": u, "noise_correlation": gamma})
     ds["train_accuracy"] = xr.full_like(ds.test_accuracy, trained)
     return ds
 
@@ -42,7 +43,7 @@ def plane(feature=0.7, correlation=0.7, trained=1.0):
         ({"correlation": 0.75, "trained": 0.9}, ["fit their training data"]),
         ({"correlation": 0.75, "feature": -0.1}, ["rises with the feature strength"]),
         ({"correlation": 0.5}, ["near-optimal"]),
-        ({"correlation": 0.0}, ["rises with Γ", "near-optimal"]),
+        ({"correlation": -0.1}, ["rises with Γ", "near-optimal"]),
     ],
 )
 def test_figure_3(changes, refuted):
@@ -54,6 +55,14 @@ def test_figure_3(changes, refuted):
     (page,) = figures.draw_noise({"fitted-gaussian": plane(), "fitted-uniform": plane()}).values()
     titles = [ax.get_title() for ax in page.axes if ax.get_title()]
     assert titles == ["fitted, gaussian", "fitted, uniform"]
+
+
+def test_what_does_not_move_decides_nothing():
+    """Nor does what a single seed shows."""
+    verdicts = {c.text: c.verdict for c in figures.check_noise({"fitted-gaussian": plane(correlation=0.0)})}
+    assert verdicts["test accuracy rises with Γ at the weakest feature"] == "undecided"
+    claims = figures.check_noise({"fitted-gaussian": plane().isel(seed=[0])})
+    assert {c.verdict for c in claims} == {"not testable"}
 
 
 def by_size(slope, axis):
@@ -98,6 +107,9 @@ def test_minority(slope, expected):
     assert {c.verdict for c in claims} == {expected}
     (page,) = figures.draw_minority({"fitted": classes(slope)}).values()
     assert page.axes[0].get_xlabel() == "samples of each other class"
+    assert [t.get_text() for t in page.legends[0].get_texts()] == ["noise correlation = 10", "noise correlation = 100"]
+    np.testing.assert_allclose(page.axes[0].lines[0].get_ydata(), 0.8 + slope * np.array([0, 0.5, 1]), atol=0.02)
+    np.testing.assert_allclose(page.axes[1].lines[0].get_ydata(), 0.8, atol=0.02)
 
 
 def tails(slope):
@@ -114,3 +126,4 @@ def test_long_tails():
     assert [c.verdict for c in figures.check_tail({"fitted": tails(-0.3)})][1] == "refuted"
     (page,) = figures.draw_tail({"fitted": tails(0.3)}).values()
     assert "level $L$" in page.axes[0].get_xlabel()
+    assert [line.get_xdata().tolist() for line in page.axes[0].lines] == [[-1, 0, 1, 2, 3]] * 2
