@@ -193,12 +193,13 @@ def every(values: xr.DataArray, relation: Relation, level: float, what: str) -> 
         raise ValueError(f"values: dimensions {', '.join(map(str, values.dims)) or 'none'}; allowed: seed, one or more")
     fails = int((~RELATIONS[relation](values, level)).sum())
     numbers = values.values[~np.isnan(values.values)].astype(float)
+    lost = f", {values.size - numbers.size} of them without a number" if numbers.size < values.size else ""
     mean, low, high = map(float, (numbers.mean(), numbers.min(), numbers.max()) if numbers.size else (math.nan,) * 3)
     found = Finding(
         "refuted" if fails else "holds",
         Interval(mean, low, high, "range"),
         f"{what} {relation} {level:.4g} in each of {values.size} networks",
-        f"{fails} of {values.size} networks do not" if fails else "",
+        f"{fails} of {values.size} networks do not{lost}" if fails else "",
     )
     return found.untestable("a single seed") if values.sizes["seed"] == 1 else found
 
