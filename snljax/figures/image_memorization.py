@@ -11,9 +11,8 @@ import xarray as xr
 from snljax import plotting
 from snljax.figures import Computed, Figure, Sweep
 from snljax.figures.claims import Claim, above
-from snljax.stats import t_interval as interval
-
-PAPER = "001_bf8ff98528848446.txt"
+from snljax.figures.datasets import Datasets
+from snljax.papers import cite
 
 
 def _extremes(dataset: str) -> xr.Dataset:
@@ -42,21 +41,21 @@ EXTREMES_PRESETS = {
 }
 
 
-def draw_extremes(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
-    pictures = {}
-    for label, ds in datasets.items():
-        fig, axes = plt.subplots(1, 2, figsize=(9.2, 4.7), layout="constrained")
-        for ax, end in zip(axes, ds.end.values, strict=True):
-            ax.imshow(_tiles(ds.image.sel(end=end)), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-            height = ds.sizes["height"] + 1
-            ax.set_yticks(np.arange(ds.sizes["class"]) * height + height / 2, ds["class"].values)
-            ax.set_xticks([])
-            ax.tick_params(length=0)
-            ax.spines[:].set_visible(False)
-            ax.set_title(f"{end} influence", fontsize=10)
-        axes[0].set_ylabel("class")
-        pictures[f"influence-extremes-{label}"] = fig
-    return pictures
+def draw_extremes(datasets: Datasets) -> dict[str, Any]:
+    return {f"influence-extremes-{label}": _extremes_page(ds) for label, ds in datasets.items()}
+
+
+def _extremes_page(ds: xr.Dataset) -> Any:
+    fig, axes = plotting.panels(1, 2, ratio=1.02)
+    row = ds.sizes["height"] + 1
+    for ax, end in zip(axes[0], ds.end.values, strict=True):
+        ax.imshow(_tiles(ds.image.sel(end=end)), cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+        ax.set_yticks(np.arange(ds.sizes["class"]) * row + row / 2, ds["class"].values)
+        ax.set(xticks=[], title=f"{end} influence")
+        ax.tick_params(length=0)
+        ax.spines[:].set_visible(False)
+    axes[0, 0].set_ylabel("class")
+    return fig
 
 
 def _tiles(images: xr.DataArray) -> np.ndarray:
@@ -69,22 +68,17 @@ def _tiles(images: xr.DataArray) -> np.ndarray:
     return page if page.shape[-1] == 3 else page[..., 0]
 
 
-def check_extremes(datasets: dict[str, xr.Dataset]) -> list[Claim]:
+def check_extremes(datasets: Datasets) -> list[Claim]:
     claims = []
     for label, ds in datasets.items():
-        error = ds.neighbour_error
-        found = interval(error.sel(end="highest") - error.sel(end="lowest"))
-        share = f"{ds.attrs['tail']:.0%}"
-        means = {end: float(error.sel(end=end).mean()) for end in ("highest", "lowest")}
+        high, low = (ds.neighbour_error.sel(end=end) for end in ("highest", "lowest"))
+        ends = f"highest {ds.attrs['tail']:.0%} of a class minus lowest, over classes"
         claims.append(
-            Claim(
+            Claim.of(
                 f"{label}: images of high influence are atypical, hard to classify",
-                f"{PAPER} Section 5.2, Figure 5 (the measure is ours)",
-                above(found),
-                found,
-                f"error of 5 nearest neighbours, highest {share} of a class minus lowest {share}: interval over "
-                "classes above 0",
-                f"{means['highest']:.3g} against {means['lowest']:.3g}",
+                cite("001", "Section 5.2, Figure 5 (the measure is ours)"),
+                above(high - low, 0, f"error of 5 nearest neighbours, {ends}"),
+                f"{float(high.mean()):.3g} against {float(low.mean()):.3g}",
             )
         )
     return claims
@@ -98,70 +92,69 @@ MATRIX_PRESETS = {
 }
 
 
-def draw_matrix(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
-    fig, axes = plt.subplots(len(datasets), 2, figsize=(9.6, 4.1 * len(datasets)), layout="constrained", squeeze=False)
+def draw_matrix(datasets: Datasets) -> dict[str, Any]:
+    fig, axes = plotting.panels(len(datasets), 2, ratio=0.85)
     for (left, right), (label, ds) in zip(axes, datasets.items(), strict=True):
         norm = ds.norm / ds.norm.max()
         _matrix(left, norm, "cividis", r"$\|\hat{A}_i^\top \hat{A}_j\|_F$, largest = 1", "{:.2f}")
         ratio = np.log10(ds.noise_correlation.mean("part"))
         reach = float(np.abs(ratio.values[np.isfinite(ratio.values)]).max())
         _matrix(right, ratio, "PuOr", r"$\log_{10} \Gamma_{ij}$", "{:.1f}", (-reach, reach))
-        left.set_title(f"{label}: overlap of the classes' noise", fontsize=10)
-        right.set_title(f"{label}: noise correlation ratio", fontsize=10)
+        left.set_title(f"{label}: overlap of the classes' noise")
+        right.set_title(f"{label}: noise correlation ratio")
     return {"noise-correlation-matrix": fig}
 
 
 def _matrix(ax: Any, values: xr.DataArray, cmap: str, label: str, form: str, limits: Any = (None, None)) -> None:
-    shown = values.transpose("class", "other").values
+    shown, names = values.transpose("class", "other").values, values["class"].values
     image = ax.imshow(shown, cmap=cmap, vmin=limits[0], vmax=limits[1])
-    names = values["class"].values
     turned = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 2 else {}
-    ax.set_xticks(range(len(names)), names, fontsize=8, **turned)
-    ax.set_yticks(range(len(names)), names, fontsize=8)
-    ax.set_xlabel("class $j$")
-    ax.set_ylabel("class $i$")
+    ax.set_xticks(range(len(names)), names, **turned)
+    ax.set_yticks(range(len(names)), names)
+    ax.set(xlabel="class $j$", ylabel="class $i$")
     if len(names) <= 12:
-        for i, j in np.ndindex(shown.shape):
-            red, green, blue, _ = image.cmap(image.norm(shown[i, j]))
+        for (i, j), value in np.ndenumerate(shown):
+            red, green, blue, _ = image.cmap(image.norm(value))
             dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-            ax.text(j, i, form.format(shown[i, j]), ha="center", va="center", fontsize=6, color="w" if dark else "k")
+            ax.text(j, i, form.format(value), ha="center", va="center", size="small", color="w" if dark else "k")
     ax.figure.colorbar(image, ax=ax, label=label)
 
 
-def check_matrix(datasets: dict[str, xr.Dataset]) -> list[Claim]:
-    claims = []
-    for label, ds in datasets.items():
-        source = f"{PAPER} Section 5.2, Figure 6, {label}"
-        off = ~np.eye(ds.sizes["class"], dtype=bool)
-        ratio, gamma = (v.transpose("part", "class", "other").values[:, off] for v in (ds.ratio, ds.noise_correlation))
-        smallest = interval(ratio[:, ratio.mean(0).argmin()])
-        gap = interval(1 - ds.cosine.transpose("part", "class", "other").values[:, off].mean(1))
-        claims += [
-            Claim(
-                "the noise correlation ratios are large, of every class with every other",
-                source,
-                above(smallest, 1.0),
-                smallest,
-                "smallest ratio of any pair, sizes of the classes left out: interval over parts of the images above "
-                "1, the value of equal noise (the theorem asks for a large constant)",
-                f"Γ with sizes: smallest {gamma.mean(0).min():.3g}, median {np.median(gamma.mean(0)):.3g}, "
-                f"largest {gamma.mean(0).max():.3g}",
+def check_matrix(datasets: Datasets) -> list[Claim]:
+    return [claim for label, ds in datasets.items() for claim in _matrix_claims(ds, label)]
+
+
+def _matrix_claims(ds: xr.Dataset, label: str) -> list[Claim]:
+    source = cite("001", f"Section 5.2, Figure 6, {label}")
+    off = ~np.eye(ds.sizes["class"], dtype=bool)
+    ratio, gamma, cosine = (
+        v.transpose("part", "class", "other").values[:, off] for v in (ds.ratio, ds.noise_correlation, ds.cosine)
+    )
+    smallest = "smallest ratio of any pair, sizes of the classes left out, over parts of the images"
+    return [
+        Claim.of(
+            "the noise correlation ratios are large, of every class with every other",
+            source,
+            above(ratio[:, ratio.mean(0).argmin()], 1.0, smallest),
+            "1 is the value of equal noise, the theorem asks for a large constant; "
+            f"Γ with sizes: smallest {gamma.mean(0).min():.3g}, median {np.median(gamma.mean(0)):.3g}, "
+            f"largest {gamma.mean(0).max():.3g}",
+        ),
+        Claim.of(
+            "noise is differently correlated in different classes",
+            source,
+            above(
+                1 - cosine.mean(1),
+                0,
+                "1 minus the cosine of the covariances of two classes, mean over pairs, over parts of the images",
             ),
-            Claim(
-                "noise is differently correlated in different classes",
-                source,
-                above(gap),
-                gap,
-                "1 minus the cosine of the covariances of two classes, mean over pairs: interval over parts of the "
-                "images above 0",
-            ),
-        ]
-    return claims
+        ),
+    ]
 
 
 # --- Figure 7 ----------------------------------------------------------------------------------------
 
-ORDERS = ("high", "low", "random")
+ORDERS = {"high": "highest influence", "low": "lowest influence", "random": "at random"}
 
 
 def _removal(dataset: str, fractions: list[float], seeds: int, **settings: Any) -> Sweep:
@@ -188,39 +181,34 @@ def _accuracy(ds: xr.Dataset, order: str, within_class: bool) -> xr.DataArray:
     # A random choice takes the same share of each class anyway.
     chosen = (removed[order] > 0) & (ds.within_class.values == (within_class and order != "random"))
     rows = np.r_[np.flatnonzero(nothing), np.flatnonzero(chosen)]
-    out = (
-        ds.test_accuracy.isel(removal=rows)
-        .rename(removal="fraction")
-        .drop_vars(list(ds.removal.coords), errors="ignore")
-    )
-    return out.assign_coords(fraction=removed[order][rows])
+    accuracy = ds.test_accuracy.isel(removal=rows).drop_vars(ds.removal.coords, errors="ignore")
+    about = {"long_name": "fraction of the training images removed"}
+    return accuracy.rename(removal="fraction").assign_coords(fraction=("fraction", removed[order][rows], about))
 
 
-def _curves(ds: xr.Dataset, within_class: bool) -> xr.DataArray:
+def _by_order(ds: xr.Dataset, within_class: bool) -> xr.DataArray:
     joined = xr.concat([_accuracy(ds, order, within_class) for order in ORDERS], "removed")
-    return joined.assign_coords(removed=["highest influence", "lowest influence", "at random"])
+    return joined.assign_coords(removed=list(ORDERS.values()))
 
 
-def draw_removal(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
-    fig, axes = plt.subplots(
-        len(datasets), 2, figsize=(8.8, 3.5 * len(datasets)), layout="constrained", squeeze=False, sharey="row"
-    )
+def draw_removal(datasets: Datasets) -> dict[str, Any]:
+    fig, axes = plotting.panels(len(datasets), 2, sharey="row")
     for row, (label, ds) in zip(axes, datasets.items(), strict=True):
         for ax, within_class in zip(row, (False, True), strict=True):
-            plotting.curves(_curves(ds, within_class), x="fraction", hue="removed", ax=ax, marker="o", ms=3)
-            ax.set_xlabel("fraction of the training images removed")
-            ax.set_ylabel("" if within_class else "test accuracy")
-            ranking = "the same share of each class" if within_class else "one ranking of all images"
-            ax.set_title(f"{label}: {ranking}", fontsize=10)
+            plotting.curves(_by_order(ds, within_class), x="fraction", hue="removed", ax=ax, marker="o")
+            ax.set_title(f"{label}: {'the same share of each class' if within_class else 'one ranking of all images'}")
+        row[1].set_ylabel("")
+    plotting.legend(fig)
+    fig.suptitle(plotting.caption(ds))
     return {"influence-removal": fig}
 
 
-def check_removal(datasets: dict[str, xr.Dataset]) -> list[Claim]:
+def check_removal(datasets: Datasets) -> list[Claim]:
     return [
         claim
         for label, ds in datasets.items()
         for within_class in (False, True)
-        for claim in _removal_claims(_curves(ds, within_class).isel(fraction=slice(1, None)), label, within_class)
+        for claim in _removal_claims(_by_order(ds, within_class).isel(fraction=slice(1, None)), label, within_class)
     ]
 
 
@@ -230,18 +218,18 @@ def _removal_claims(accuracy: xr.DataArray, label: str, within_class: bool) -> l
     ours = "" if within_class else " (ours)"
 
     def dearer(text: str, a: xr.DataArray, b: xr.DataArray, whose: str = "") -> Claim:
-        found = interval((b - a).mean("fraction", skipna=False))
-        by_fraction = ", ".join(
-            f"{float(v):.3g} at {f:g}" for f, v in zip(a.fraction, (b - a).mean("seed"), strict=True)
-        )
-        return Claim(
+        lost = b - a
+        means = zip(a.fraction.values, lost.mean("seed").values, strict=True)
+        return Claim.of(
             text,
-            f"{PAPER} Section 5.2, Figure 7, {label}, {ranking}{whose}",
-            above(found),
-            found,
-            "loss of test accuracy within a seed, mean over fractions, the second minus the first: interval over seeds "
-            "(weights, orders, random choice; one training and one test set) above 0",
-            by_fraction,
+            cite("001", f"Section 5.2, Figure 7, {label}, {ranking}{whose}"),
+            above(
+                lost.mean("fraction", skipna=False),
+                0,
+                "loss of test accuracy within a seed, mean over fractions, the second minus the first, over seeds "
+                "(weights, orders, random choice; one training and one test set)",
+            ),
+            ", ".join(f"{mean:.3g} at {fraction:g}" for fraction, mean in means),
         )
 
     return [
@@ -257,63 +245,45 @@ SHAPES_PRESETS = {
     "quick": {"digits": Computed(_shapes, dataset="digits", n=600, seeds=3)},
     "paper": {"mnist": Computed(_shapes, dataset="mnist", n=3000, seeds=5)},
 }
+_KINDS = {"own noise": "Gaussian, each class's noise", "equal noise": "Gaussian, one noise for all"}
 
 
-def draw_shapes(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
-    fig, axes = plt.subplots(len(datasets), 3, figsize=(11, 3.6 * len(datasets)), layout="constrained", squeeze=False)
+def draw_shapes(datasets: Datasets) -> dict[str, Any]:
+    fig, axes = plotting.panels(len(datasets), 3, ratio=1.05)
     for row, (label, ds) in zip(axes, datasets.items(), strict=True):
         colors = plt.get_cmap("tab20")(np.linspace(0, 1, ds.sizes["class"]))
         for ax, kind in zip(row, ds.kind.values, strict=True):
             at, classes = ds.place.isel(seed=0).sel(kind=kind).values, ds.label.isel(seed=0).values
             for k, name in enumerate(ds["class"].values):
-                ax.plot(*at[classes == k].T, ".", ms=2, color=colors[k])
+                ax.plot(*at[classes == k].T, ".", color=colors[k])
                 ax.text(*np.median(at[classes == k], axis=0), name, weight="bold", ha="center", va="center")
-            ax.set_xticks([])
-            ax.set_yticks([])
-            title = {"own noise": "Gaussian, each class's noise", "equal noise": "Gaussian, one noise for all classes"}
-            ax.set_title(f"t-SNE: {title.get(kind, label)}", fontsize=10)
+            ax.set(xticks=[], yticks=[], title=f"t-SNE: {_KINDS.get(kind, label)}")
     return {"class-shapes": fig}
 
 
-def check_shapes(datasets: dict[str, xr.Dataset]) -> list[Claim]:
+def check_shapes(datasets: Datasets) -> list[Claim]:
     claims = []
     for label, ds in datasets.items():
         spread = np.log(ds.elongation).std("class")
-        found = interval(spread.sel(kind="own noise") - spread.sel(kind="equal noise"))
-        means = {str(kind): float(spread.sel(kind=kind).mean()) for kind in spread.kind.values}
         claims.append(
-            Claim(
+            Claim.of(
                 f"{label}: t-SNE shows shapes that differ between classes because their noise does",
-                f"{PAPER} Figure 1 (the comparison is ours)",
-                above(found),
-                found,
-                "standard deviation over classes of the logarithm of a class's elongation, Gaussian data with each "
-                "class's covariance minus such with one for all: interval over seeds above 0",
-                ", ".join(f"{kind} {mean:.3g}" for kind, mean in means.items()),
+                cite("001", "Figure 1 (the comparison is ours)"),
+                above(
+                    spread.sel(kind="own noise") - spread.sel(kind="equal noise"),
+                    0,
+                    "standard deviation over classes of the logarithm of a class's elongation, Gaussian data with each "
+                    "class's covariance minus such with one for all",
+                ),
+                ", ".join(f"{kind} {float(spread.sel(kind=kind).mean()):.3g}" for kind in spread.kind.values),
             )
         )
     return claims
 
 
 FIGURES = {
-    "influence-extremes": Figure(
-        EXTREMES_PRESETS,
-        draw_extremes,
-        check_extremes,
-    ),
-    "noise-correlation-matrix": Figure(
-        MATRIX_PRESETS,
-        draw_matrix,
-        check_matrix,
-    ),
-    "influence-removal": Figure(
-        REMOVAL_PRESETS,
-        draw_removal,
-        check_removal,
-    ),
-    "class-shapes": Figure(
-        SHAPES_PRESETS,
-        draw_shapes,
-        check_shapes,
-    ),
+    "influence-extremes": Figure(EXTREMES_PRESETS, draw_extremes, check_extremes),
+    "noise-correlation-matrix": Figure(MATRIX_PRESETS, draw_matrix, check_matrix),
+    "influence-removal": Figure(REMOVAL_PRESETS, draw_removal, check_removal),
+    "class-shapes": Figure(SHAPES_PRESETS, draw_shapes, check_shapes),
 }
