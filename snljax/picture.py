@@ -82,15 +82,16 @@ def draw(ds: xr.Dataset, choice: Choice, source: str, out: pathlib.Path) -> None
         raise ValueError(f"{metric}: no cell in {source} is finished and finite; allowed: one or more")
     if choice.log and float(values.min()) <= 0:
         raise ValueError(f"log: {metric} has values of 0 and less in {source}; allowed: without --log")
-    with _drawable(metric, source):
-        ax = plotting.heatmap(values, x=x, y=y, threshold=choice.threshold, log=choice.log, status=status)
-        ax.set_title(title, fontsize=8)
-    try:
-        plt.savefig(out, dpi=200)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"out: {out} cannot be written ({error})") from None
-    finally:
-        plt.close()
+    with plotting.style():
+        with _drawable(metric, source):
+            ax = plotting.heatmap(values, x=x, y=y, threshold=choice.threshold, log=choice.log, status=status)
+            ax.set_title(title)
+        try:
+            plt.savefig(out)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"out: {out} cannot be written ({error})") from None
+        finally:
+            plt.close()
 
 
 def _metric(ds: xr.Dataset, wanted: str | None, source: str) -> str:
