@@ -10,17 +10,17 @@ import pytest
 import xarray as xr
 
 from snljax import figures, theory
-from snljax.boundary import Interval
-from snljax.figures import Computed, Sweep, topk_pruning
-from snljax.figures import claims as claims_module
-from snljax.figures.claims import Claim
+from snljax.figures import Computed, Sweep
 from snljax.reproduce import grid_of, reproduce
 
 mpl.use("Agg")
 
 
-def _planted(constant=95.0, steps=5000, train_loss=0.001, over_pruned=True):
-    """A phase diagram with L_D = 2 on K = constant / sigma_p², and, if asked, above 2 under both lower curves."""
+def _planted(constant=95.0, steps=5000, train_loss=0.001, over_pruned=True, spread=0.01):
+    """A phase diagram with L_D = 2 on K = constant / sigma_p², and, if asked, above 2 under both lower curves.
+
+    Three seeds, whose losses differ by the factor ``spread``.
+    """
     sigma_p = np.linspace(0.05, 1.0, 20).round(3)
     k = np.arange(2, 201, 6)
     s, kk = np.meshgrid(sigma_p, k, indexing="ij")
@@ -28,20 +28,20 @@ def _planted(constant=95.0, steps=5000, train_loss=0.001, over_pruned=True):
     if over_pruned:
         low = np.maximum(theory.topk_lower_boundary(s), theory.over_pruning_bound(s, 200))
         loss = np.where(kk <= low, 4.0, loss)
-    both = np.stack([loss, loss], -1)
+    seeds = np.stack([loss / (1 + spread), loss, loss * (1 + spread)], -1)
     dims = ("sigma_p", "K", "seed")
-    coords = {"sigma_p": sigma_p, "K": k, "seed": [0, 1]}
+    coords = {"sigma_p": sigma_p, "K": k, "seed": [0, 1, 2]}
     data = {
-        "test_loss": (dims, both),
-        "train_loss": (dims, np.full_like(both, train_loss)),
-        "status": (dims, np.ones(both.shape, np.int8)),
+        "test_loss": (dims, seeds),
+        "train_loss": (dims, np.full_like(seeds, train_loss)),
+        "status": (dims, np.ones(seeds.shape, np.int8)),
     }
     settings = {"steps": steps, "d": 200, "n": 200, "num_classes": 10}
     return xr.Dataset(data, coords, {"settings": json.dumps(settings)})
 
 
 def _verdicts(ds):
-    return {c.text: c.verdict for c in topk_pruning._heatmap_claims(ds, "fitted")}
+    return {c.text: c.verdict for c in figures.get("topk-heatmap").claims({"fitted": ds})}
 
 
 def test_all_claims_hold_where_the_paper_is_right():
@@ -81,19 +81,71 @@ def test_no_crossing_cannot_be_tested():
     assert verdicts["upper boundary: K·σ_p² = 95"] == "not testable"
 
 
-def test_report_formats():
-    claims = [
-        Claim("a | b", "paper", "holds", Interval(1.0, 0.5, 1.5), "x > 0", "note"),
-        Claim("c", "paper", "refuted", float("nan"), "y"),
-    ]
-    page = claims_module.to_markdown("title", claims, ["remark"])
-    assert "a \\| b" in page
-    assert "1 [0.5, 1.5] (note)" in page
-    rows = json.loads(claims_module.to_json("title", claims, []))["claims"]
-    assert rows[0]["measured"] == 1.0
-    assert rows[0]["interval"] == [0.5, 1.5]
-    assert rows[1]["measured"] is None
-    assert "✗ refuted: c" in claims_module.to_terminal(claims)
+def test_seeds_that_straddle_a_threshold_decide_nothing():
+    """The same means as where the paper is right."""
+    verdicts = _verdicts(_planted(spread=0.1))
+    assert verdicts["upper boundary: K·σ_p² = 95"] == "undecided"
+    assert verdicts["at σ_p = 1 the dense network generalises badly"] == "holds"
+    assert _verdicts(_planted(spread=1.5))["at σ_p = 1 the dense network generalises badly"] == "undecided"
+
+
+def test_a_single_seed_tests_nothing():
+    assert set(_verdicts(_planted().isel(seed=[1])).values()) == {"not testable"}
+
+
+def _protocols(first, seeds=3):
+    """Test loss over K: ``first`` at the smallest K, then 1 and 3, the same under all protocols."""
+    loss = np.array([first, 1.0, 3.0])[None, None, :, None] * np.linspace(0.95, 1.05, seeds)
+    dims = ("protocol", "sigma_p", "K", "seed")
+    whole = np.broadcast_to(loss, (12, 1, 3, seeds))
+    coords = {"sigma_p": [1.0], "K": [2, 20, 200], "seed": range(seeds)}
+    return {"protocols": xr.Dataset({"test_loss": (dims, whole), "train_loss": (dims, 0 * whole)}, coords)}
+
+
+@pytest.mark.parametrize(
+    ("first", "seeds", "verdict"),
+    [(3.0, 3, "holds"), (2.0, 3, "undecided"), (0.5, 3, "refuted"), (3.0, 1, "not testable")],
+)
+def test_a_lower_boundary_is_where_the_loss_falls_through_2(first, seeds, verdict):
+    claims = figures.get("topk-protocols").claims(_protocols(first, seeds))
+    assert [c.verdict for c in claims] == [verdict] * 12
+    assert ("K = " in claims[0].note) == (first >= 2)  # where the mean crosses is told, and does not count
+
+
+def _regimes(memorised=1.0, spread=0.1, seeds=4):
+    """Three noise levels and two records; coefficients of the sizes that the theorems give."""
+    n, d, num_classes = 200, 200, 10
+    vary = 1 + spread * np.linspace(-1, 1, seeds)
+    names = ("regime", "seed", "step", "class", "filter")
+    shape = (3, seeds, 2, num_classes, 2)
+    gamma = np.zeros((*shape, num_classes))
+    own = np.arange(num_classes)
+    scales = [float(theory.coefficient_ratio_scale(1.0, s, d, n, num_classes)) for s in (0.02, 1.0, 15.0)]
+    for i, (learned, noise) in enumerate(((0.5, 0.5 / scales[0]), (0.1, 0.1), (0.5 * scales[2], memorised))):
+        gamma[i][:, :, own, :, own] = learned * vary[:, None, None]
+        scales[i] = (scales[i], noise)
+    rho = np.stack([np.broadcast_to(noise * vary[:, None, None, None], shape[1:]) for _, noise in scales])[..., None]
+    ratio = np.stack([np.broadcast_to(scale * vary[:, None], (seeds, 2)) for scale, _ in scales])
+    variables = {
+        "gamma": ((*names, "signal_of_class"), gamma),
+        "rho_bar": ((*names, "sample"), rho),
+        "rho_underbar": ((*names, "sample"), -rho),
+        "test_loss": (names[:3], 3.0 * np.broadcast_to(vary[None, :, None], (3, seeds, 2))),
+        **{f"coefficient_ratio{end}": (names[:3], ratio) for end in ("", "_low", "_high")},
+    }
+    coords = {"sigma_p": ("regime", [0.02, 1.0, 15.0]), "seed": range(seeds), "step": [0, 5]}
+    settings = {"n": n, "d": d, "num_classes": num_classes}
+    return {"without_pruning": xr.Dataset(variables, coords, {"settings": json.dumps(settings)})}
+
+
+def test_the_theorems_without_pruning():
+    found = figures.get("topk-heatmap").claims(_regimes())
+    assert len(found) == 8
+    assert {c.verdict for c in found} == {"holds"}
+    undecided = [c for c in figures.get("topk-heatmap").claims(_regimes(spread=1.9)) if c.verdict == "undecided"]
+    assert "low SNR memorises noise: min_j max_ri ρ = Ω(1)" in {c.text for c in undecided}
+    refuted = [c for c in figures.get("topk-heatmap").claims(_regimes(memorised=0.05)) if c.verdict == "refuted"]
+    assert [c.text for c in refuted] == ["low SNR memorises noise: min_j max_ri ρ = Ω(1)"]
 
 
 @pytest.mark.parametrize("name", figures.NAMES)
@@ -171,7 +223,7 @@ def test_reproduce_writes_everything(tmp_path, monkeypatch):
     xr.testing.assert_identical(
         xr.load_dataset(tmp_path / "topk-heatmap-quick" / "fitted.nc").test_loss, report.datasets["fitted"].test_loss
     )
-    assert {c.verdict for c in report.claims} <= {"holds", "refuted", "not testable"}
+    assert {c.verdict for c in report.claims} <= {"holds", "refuted", "undecided", "not testable"}
     assert set(report.seconds) == {"compile", "train", "draw"}
 
 
