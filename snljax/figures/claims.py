@@ -361,8 +361,3 @@ def _join(*parts: str) -> str:
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def verdict(holds: bool, testable: bool = True) -> Verdict:
-    """Until all figures go by rules."""
-    return "not testable" if not testable else "holds" if holds else "refuted"

@@ -135,10 +135,11 @@ def _error_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
 
 
 def _rank_correlation(error: xr.DataArray) -> float:
-    """Of the mean over seeds and the standard deviation over seeds."""
+    """Of the mean over seeds and the standard deviation over seeds; NaN where one of them is everywhere the same."""
     from scipy.stats import spearmanr  # slow to import
 
-    return float(spearmanr(error.mean("seed"), error.std("seed")).statistic)
+    mean, spread = error.mean("seed").values, error.std("seed").values
+    return float(spearmanr(mean, spread).statistic) if np.ptp(mean) and np.ptp(spread) else np.nan
 
 
 # --- the theory's regime -----------------------------------------------------------------------------
