@@ -8,11 +8,23 @@ from typing import Any
 
 import jax
 import pytest
-from harness import POWERS, need_devices
+from harness import POWERS, TESTS, need_devices
 
 from snljax import Experiment
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+# Folders whose tests compare values within a tolerance: compiling is most of their time.
+COMPILED_QUICKLY = {TESTS / name for name in ("data", "experiments", "measures", "models")}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_quickly(request):
+    """Few optimisations of XLA, where neither speed nor the last bit is looked at."""
+    quickly = bool(COMPILED_QUICKLY & {*request.path.parents})
+    jax.config.update("jax_disable_most_optimizations", quickly)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(autouse=True)
