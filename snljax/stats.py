@@ -48,8 +48,9 @@ def interval(values: xr.DataArray, dim: str = "seed", level: float = 0.95, scale
         level: coverage, between 0 and 1.
         scale: ``"linear"``, ``"log"`` or ``"logit"``. By default the name decides: ``log`` for a name that ends in
             loss or mse, ``logit`` for one that ends in accuracy, ``linear`` for others, and for values outside the
-            range of the metric. **A difference of two metrics keeps their name in xarray**: give ``"linear"`` for it,
-            since an interval on another scale cannot hold 0, or take `compare`.
+            range of the metric. A difference of two metrics keeps their name in xarray, and a transform would never
+            let its interval hold 0. So a lower end that was not asked for is 0 where the linear one is 0 or less;
+            still, give ``"linear"`` for a difference, or take `compare`.
 
     Returns:
         Dataset with ``mean``, ``low`` and ``high`` on all other dimensions; the ends are NaN for a single seed. Its
@@ -72,10 +73,13 @@ def interval(values: xr.DataArray, dim: str = "seed", level: float = 0.95, scale
     if dim not in values.dims:
         raise ValueError(f"dim: {dim!r} is no dimension; allowed: {', '.join(map(str, values.dims)) or 'none here'}")
     _real("values", values)
-    scale = _by_name(values) if scale is None else _fitting(scale, values)
+    asked, scale = scale is not None, _by_name(values) if scale is None else _fitting(scale, values)
     mean, low, high = xr.apply_ufunc(
         lambda v: _t(v, level, scale), values.astype(float), input_core_dims=[[dim]], output_core_dims=[[], [], []]
     )
+    if scale != "linear" and not asked:
+        linear = interval(values, dim, level, "linear")["low"]
+        low = xr.where((linear <= 0) & (mean > 0), 0.0, low)
     attrs = {"kind": "t", "level": level, "scale": scale, "over": dim}
     return xr.Dataset({"mean": mean, "low": low, "high": high}, attrs=attrs)
 

@@ -124,6 +124,18 @@ def test_losses_and_accuracies_do_not_leave_their_range(name, scale):
     np.testing.assert_array_equal((found["low"] == found["high"]).values, same)
 
 
+@pytest.mark.parametrize("name", ["test_loss", "test_accuracy"])
+def test_a_difference_that_keeps_the_metric_s_name_does_not_look_decided(name):
+    """Two networks whose mean difference is 0, of seeds among which it happens to be positive."""
+    differences = np.abs(np.random.default_rng(0).normal(size=(200, 3))) / 4
+    found = stats.interval(rows(differences, name))
+    linear = stats.interval(rows(differences, name), scale="linear")
+    decided = (linear["low"] > 0).values
+    assert 0 < decided.sum() < 200
+    np.testing.assert_array_equal((found["low"] > 0).values, decided)
+    assert bool((stats.interval(rows(differences), scale="log")["low"] > 0).all())
+
+
 @pytest.mark.parametrize(
     ("name", "values", "scale"),
     [
