@@ -206,7 +206,7 @@ def draw_boundary(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
         plotting.curves(loss, x="K", hue="sigma_p", ax=ax, marker="o")
         plotting.reference(ax, y=THRESHOLD, ls=":")
         ax.set_yscale("log" if float(loss.min()) < 1 else "linear")
-        ax.set_title(f"{reading}, {loss.sizes['seed']} seeds")
+        ax.set_title(reading)
         edge = boundary.extract(loss, "K", THRESHOLD, "upper")
         plotting.points(edge, x="sigma_p", ax=last, fmt=marker, color=color, label=f"{reading} reading")
     sigma_p = np.linspace(float(edge.sigma_p.min()), float(edge.sigma_p.max()), 200)
@@ -215,6 +215,7 @@ def draw_boundary(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     last.set(xscale="log", yscale="log", ylabel=rf"$K$ where $L_\mathcal{{D}} = {THRESHOLD:g}$")
     plotting.ticks(last, x=edge.sigma_p.values, y=[10, 20, 50, 100, 200])
     last.legend()
+    fig.suptitle(plotting.caption(loss))
     return {"topk-boundary": fig}
 
 
