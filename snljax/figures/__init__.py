@@ -20,113 +20,63 @@ class Entry(NamedTuple):
     summary: str
 
 
+_FIGURES: dict[tuple[str, str], dict[str, str]] = {  # (module, experiment) -> figure -> summary
+    ("topk_pruning", "topk_pruning"): {
+        "topk-heatmap": (
+            "Fig. 1 and 2 of paper 000: test loss over noise level and kept weights, with both boundary curves"
+        ),
+        "topk-boundary": "the upper boundary of paper 000 at 5000 steps, beyond the plotted range, under both readings",
+        "topk-protocols": "under which pruning protocol does over-pruning appear? (ours, on paper 000)",
+    },
+    ("heterogeneous_noise", "heterogeneous_noise"): {
+        "noise-heatmap": "Figure 3 of paper 001: test accuracy over feature strength and noise correlation",
+        "sample-size-heatmap": (
+            "Figure 4 of paper 001: test accuracy over the number of samples, with and without a feature"
+        ),
+        "minority-accuracy": (
+            "increasing the majority hurts the minority: accuracy of a class as the others grow (ours, paper 001)"
+        ),
+        "long-tail-accuracy": "test accuracy against the long-tail level L (ours, paper 001)",
+    },
+    ("image_memorization", "influence_removal"): {
+        "influence-extremes": "Figure 5 of paper 001: the images of highest and lowest influence in each class",
+        "noise-correlation-matrix": "Figure 6 of paper 001: overlap of the noise of each pair of classes, and Γ",
+        "influence-removal": "Figure 7 of paper 001: accuracy of LeNet without images of high, low or random influence",
+        "class-shapes": "Figure 1 of paper 001: t-SNE of the classes, against classes of equal noise",
+    },
+    ("random_pruning", "random_pruning"): {
+        "random-pruning-error": (
+            "Figure 2 of paper 002: training and test error over the pruned fraction, at two noise levels"
+        ),
+        "random-pruning-theory": "mild benefit and over-pruning collapse in the theory's regime (ours, paper 002)",
+    },
+    ("gradient_regularization", "gradient_regularization"): {
+        "pegr-curves": (
+            "Figures 1 to 4 of paper 003: loss, signal, noise and accuracy under PEGR, FGR and standard training"
+        ),
+        "pegr-heatmap": "where PEGR helps and where it diverges: test accuracy over λ and σ_p (ours, paper 003)",
+    },
+    ("contrastive", "contrastive"): {
+        "contrastive-alignment": (
+            "Figures 2 and 3 of paper 004: neurons aligned with the minority feature, over ε_min and noise"
+        ),
+        "contrastive-similarity": "Figure 4 of paper 004: cosine of positive test pairs, over ε_min and noise",
+        "contrastive-regression": (
+            "Figure 5 of paper 004: test error of a linear probe of the latents, over ε_min and noise"
+        ),
+        "contrastive-neurons": "Figure 6 of paper 004: which neurons learn which features, lucky and mixed ones",
+        "contrastive-stages": "Figure 1 of paper 004: projections over training, with T₁ and T₂",
+        "contrastive-pruning": (
+            "what pruning does to the minority feature, under both readings and against a random mask (ours, paper 004)"
+        ),
+    },
+}
+
 # Figure name -> Entry, so that listing them imports nothing heavy.
 NAMES = {
-    "topk-heatmap": Entry(
-        "topk_pruning",
-        "topk_pruning",
-        "Fig. 1 and 2 of paper 000: test loss over noise level and kept weights, with both boundary curves",
-    ),
-    "topk-boundary": Entry(
-        "topk_pruning",
-        "topk_pruning",
-        "the upper boundary of paper 000 at 5000 steps, beyond the plotted range, under both readings",
-    ),
-    "topk-protocols": Entry(
-        "topk_pruning",
-        "topk_pruning",
-        "under which pruning protocol does over-pruning appear? (ours, on paper 000)",
-    ),
-    "noise-heatmap": Entry(
-        "heterogeneous_noise",
-        "heterogeneous_noise",
-        "Figure 3 of paper 001: test accuracy over feature strength and noise correlation",
-    ),
-    "sample-size-heatmap": Entry(
-        "heterogeneous_noise",
-        "heterogeneous_noise",
-        "Figure 4 of paper 001: test accuracy over the number of samples, with and without a feature",
-    ),
-    "minority-accuracy": Entry(
-        "heterogeneous_noise",
-        "heterogeneous_noise",
-        "increasing the majority hurts the minority: accuracy of a class as the others grow (ours, paper 001)",
-    ),
-    "long-tail-accuracy": Entry(
-        "heterogeneous_noise",
-        "heterogeneous_noise",
-        "test accuracy against the long-tail level L (ours, paper 001)",
-    ),
-    "influence-extremes": Entry(
-        "image_memorization",
-        "influence_removal",
-        "Figure 5 of paper 001: the images of highest and lowest influence in each class",
-    ),
-    "noise-correlation-matrix": Entry(
-        "image_memorization",
-        "influence_removal",
-        "Figure 6 of paper 001: overlap of the noise of each pair of classes, and Γ",
-    ),
-    "influence-removal": Entry(
-        "image_memorization",
-        "influence_removal",
-        "Figure 7 of paper 001: accuracy of LeNet without images of high, low or random influence",
-    ),
-    "class-shapes": Entry(
-        "image_memorization",
-        "influence_removal",
-        "Figure 1 of paper 001: t-SNE of the classes, against classes of equal noise",
-    ),
-    "random-pruning-error": Entry(
-        "random_pruning",
-        "random_pruning",
-        "Figure 2 of paper 002: training and test error over the pruned fraction, at two noise levels",
-    ),
-    "random-pruning-theory": Entry(
-        "random_pruning",
-        "random_pruning",
-        "mild benefit and over-pruning collapse in the theory's regime (ours, paper 002)",
-    ),
-    "pegr-curves": Entry(
-        "gradient_regularization",
-        "gradient_regularization",
-        "Figures 1 to 4 of paper 003: loss, signal, noise and accuracy under PEGR, FGR and standard training",
-    ),
-    "pegr-heatmap": Entry(
-        "gradient_regularization",
-        "gradient_regularization",
-        "where PEGR helps and where it diverges: test accuracy over λ and σ_p (ours, paper 003)",
-    ),
-    "contrastive-alignment": Entry(
-        "contrastive",
-        "contrastive",
-        "Figures 2 and 3 of paper 004: neurons aligned with the minority feature, over ε_min and noise",
-    ),
-    "contrastive-similarity": Entry(
-        "contrastive",
-        "contrastive",
-        "Figure 4 of paper 004: cosine of positive test pairs, over ε_min and noise",
-    ),
-    "contrastive-regression": Entry(
-        "contrastive",
-        "contrastive",
-        "Figure 5 of paper 004: test error of a linear probe of the latents, over ε_min and noise",
-    ),
-    "contrastive-neurons": Entry(
-        "contrastive",
-        "contrastive",
-        "Figure 6 of paper 004: which neurons learn which features, lucky and mixed ones",
-    ),
-    "contrastive-stages": Entry(
-        "contrastive",
-        "contrastive",
-        "Figure 1 of paper 004: projections over training, with T₁ and T₂",
-    ),
-    "contrastive-pruning": Entry(
-        "contrastive",
-        "contrastive",
-        "what pruning does to the minority feature, under both readings and against a random mask (ours, paper 004)",
-    ),
+    name: Entry(module, experiment, summary)
+    for (module, experiment), listed in _FIGURES.items()
+    for name, summary in listed.items()
 }
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from snljax import plotting
 from snljax.figures import Figure, Preset, Sweep
 from snljax.figures.claims import Claim, above, below, every, within
-from snljax.figures.datasets import Datasets, alive, setting
+from snljax.figures.datasets import Datasets, alive, of_each, setting
 from snljax.papers import cite
 from snljax.stats import t_interval
 
@@ -28,30 +28,28 @@ def _steps(start: float, stop: float, step: float) -> list[float]:
 
 # --- trends in ε_min: Figures 2 to 5 -----------------------------------------------------------------
 
-ALIGNMENT: dict[str, Any] = {"sigma_p": [0.01, 0.03, 0.05], **FEW}
-SIMILARITY: dict[str, Any] = {"sigma_p": [0.05, 0.075, 0.1], "n_probe": 64}
-REGRESSION: dict[str, Any] = {"sigma_p": [0.03, 0.05, 0.075]}
 TRENDS = {  # metric -> sign of the paper's trend, its figure
     "aligned_neurons": (1, "Figure 2"),
     "max_alignment": (1, "Figure 3"),
     "pair_cosine": (1, "Figure 4"),
     "regression_mse": (-1, "Figure 5"),
 }
+_ALIGNMENT: dict[str, Any] = {"sigma_p": [0.01, 0.03, 0.05], **FEW}
 ALIGNMENT_PRESETS = {
-    "quick": {"fitted": _sweep(20, epsilon_min=[0.1, 0.3, 0.5, 0.7, 1.0], **ALIGNMENT)},
+    "quick": {"fitted": _sweep(20, epsilon_min=[0.1, 0.3, 0.5, 0.7, 1.0], **_ALIGNMENT)},
     "paper": {
-        "fitted": _sweep(100, epsilon_min=_steps(0.1, 1.0, 0.1), **ALIGNMENT),
-        "printed": _sweep(20, "printed", epsilon_min=_steps(0.1, 1.0, 0.1), **ALIGNMENT),
+        "fitted": _sweep(100, epsilon_min=_steps(0.1, 1.0, 0.1), **_ALIGNMENT),
+        "printed": _sweep(20, "printed", epsilon_min=_steps(0.1, 1.0, 0.1), **_ALIGNMENT),
     },
 }
-SIMILARITY_PRESETS = {
-    "quick": {"fitted": _sweep(10, epsilon_min=[0.05, 0.2, 0.35, 0.5], n_test=1000, **SIMILARITY)},
-    "paper": {"fitted": _sweep(100, epsilon_min=_steps(0.05, 0.5, 0.05), **SIMILARITY)},
-}
-REGRESSION_PRESETS = {
-    "quick": {"fitted": _sweep(10, epsilon_min=[0.05, 0.2, 0.35, 0.5], n_test=1000, **REGRESSION)},
-    "paper": {"fitted": _sweep(100, epsilon_min=_steps(0.05, 0.5, 0.05), **REGRESSION)},
-}
+
+
+def _rare(**fields: Any) -> dict[str, Preset]:
+    """Up to ε_min = ½: Figures 4 and 5."""
+    return {
+        "quick": {"fitted": _sweep(10, epsilon_min=[0.05, 0.2, 0.35, 0.5], n_test=1000, **fields)},
+        "paper": {"fitted": _sweep(100, epsilon_min=_steps(0.05, 0.5, 0.05), **fields)},
+    }
 
 
 def _trends(presets: Mapping[str, Preset], *metrics: str) -> Figure:
@@ -60,9 +58,7 @@ def _trends(presets: Mapping[str, Preset], *metrics: str) -> Figure:
     def draw(datasets: Datasets) -> dict[str, Any]:
         return {f"{'-'.join(metrics)}-{reading}": _trend_page(ds, reading, metrics) for reading, ds in datasets.items()}
 
-    def claims(datasets: Datasets) -> list[Claim]:
-        return [c for reading, ds in datasets.items() for metric in metrics for c in _trend_claims(ds, reading, metric)]
-
+    claims = of_each(lambda ds, reading: [c for metric in metrics for c in _trend_claims(ds, reading, metric)])
     return Figure(presets, draw, claims)
 
 
@@ -291,11 +287,8 @@ def _pruning_page(ds: xr.Dataset, label: str) -> Any:
     return fig
 
 
-def check_pruning(datasets: Datasets) -> list[Claim]:
-    return [claim for label, ds in datasets.items() for claim in _pruning_claims(ds, label)]
-
-
-def _pruning_claims(ds: xr.Dataset, label: str) -> list[Claim]:
+@of_each
+def check_pruning(ds: xr.Dataset, label: str) -> list[Claim]:
     """What α = 0.25 changes, paired within a seed, as a mean over the imbalanced ε_min."""
     imbalanced = ds.sel(epsilon_min=ds.epsilon_min.values[ds.epsilon_min.values < 1])
     claims = []
@@ -320,8 +313,8 @@ def _pruning_claims(ds: xr.Dataset, label: str) -> list[Claim]:
 
 FIGURES = {
     "contrastive-alignment": _trends(ALIGNMENT_PRESETS, "aligned_neurons", "max_alignment"),
-    "contrastive-similarity": _trends(SIMILARITY_PRESETS, "pair_cosine"),
-    "contrastive-regression": _trends(REGRESSION_PRESETS, "regression_mse"),
+    "contrastive-similarity": _trends(_rare(sigma_p=[0.05, 0.075, 0.1], n_probe=64), "pair_cosine"),
+    "contrastive-regression": _trends(_rare(sigma_p=[0.03, 0.05, 0.075]), "regression_mse"),
     "contrastive-neurons": Figure(NEURONS_PRESETS, draw_neurons, check_neurons),
     "contrastive-stages": Figure(STAGES_PRESETS, draw_stages, check_stages),
     "contrastive-pruning": Figure(PRUNING_PRESETS, draw_pruning, check_pruning),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import xarray as xr
 
 from snljax.variables import DIVERGED
 
+T = TypeVar("T")
 Datasets = dict[str, xr.Dataset]  # of a figure, by the names that its preset gives them
 
 
@@ -20,3 +22,8 @@ def setting(ds: xr.Dataset, name: str) -> Any:
 def alive(ds: xr.Dataset) -> xr.Dataset:
     """Networks that stay finite to the end; the others count as diverged, not as part of a mean."""
     return ds.where(ds.status != DIVERGED)
+
+
+def of_each(one: Callable[[xr.Dataset, str], list[T]]) -> Callable[[Datasets], list[T]]:
+    """The claims of a figure whose Datasets have the same ones: what a function finds in each, by its name."""
+    return lambda datasets: [found for name, ds in datasets.items() for found in one(ds, name)]

@@ -10,7 +10,7 @@ import xarray as xr
 from snljax import plotting
 from snljax.figures import Figure, Preset, Sweep
 from snljax.figures.claims import Claim, above, below, every, within
-from snljax.figures.datasets import Datasets, setting
+from snljax.figures.datasets import Datasets, of_each, setting
 from snljax.papers import cite
 from snljax.stats import t_interval
 
@@ -60,11 +60,8 @@ def _accuracy_map(ds: xr.Dataset, x: str, y: str, ax: Any, title: str) -> None:
     ax.set_title(title)
 
 
-def check_noise(datasets: Datasets) -> list[Claim]:
-    return [claim for label, ds in datasets.items() for claim in _noise_claims(ds, label)]
-
-
-def _noise_claims(ds: xr.Dataset, label: str) -> list[Claim]:
+@of_each
+def check_noise(ds: xr.Dataset, label: str) -> list[Claim]:
     source = cite("001", f"Section 5.1, Figure 3, {label}")
     weak, strong = (ds.test_accuracy.sel(u_norm=v) for v in (ds.u_norm.min(), ds.u_norm.max()))
     alike, apart = ({"noise_correlation": v} for v in (ds.noise_correlation.min(), ds.noise_correlation.max()))

@@ -11,33 +11,15 @@ import xarray as xr
 from snljax import plotting
 from snljax.figures import Computed, Figure, Sweep
 from snljax.figures.claims import Claim, above
-from snljax.figures.datasets import Datasets
+from snljax.figures.datasets import Datasets, of_each
+from snljax.measures.image_statistics import class_correlations, class_shapes, influence_extremes
 from snljax.papers import cite
-
-
-def _extremes(dataset: str) -> xr.Dataset:
-    return _statistics().influence_extremes(dataset)
-
-
-def _correlations(dataset: str) -> xr.Dataset:
-    return _statistics().class_correlations(dataset)
-
-
-def _shapes(dataset: str, n: int, seeds: int) -> xr.Dataset:
-    return _statistics().class_shapes(dataset, n=n, seeds=seeds)
-
-
-def _statistics() -> Any:
-    from snljax.measures import image_statistics  # brings JAX, which presets and pictures do not need
-
-    return image_statistics
-
 
 # --- Figure 5 ----------------------------------------------------------------------------------------
 
 EXTREMES_PRESETS = {
-    "quick": {"digits": Computed(_extremes, dataset="digits")},
-    "paper": {name: Computed(_extremes, dataset=name) for name in ("mnist", "cifar10")},
+    "quick": {"digits": Computed(influence_extremes, dataset="digits")},
+    "paper": {name: Computed(influence_extremes, dataset=name) for name in ("mnist", "cifar10")},
 }
 
 
@@ -68,27 +50,25 @@ def _tiles(images: xr.DataArray) -> np.ndarray:
     return page if page.shape[-1] == 3 else page[..., 0]
 
 
-def check_extremes(datasets: Datasets) -> list[Claim]:
-    claims = []
-    for label, ds in datasets.items():
-        high, low = (ds.neighbour_error.sel(end=end) for end in ("highest", "lowest"))
-        ends = f"highest {ds.attrs['tail']:.0%} of a class minus lowest, over classes"
-        claims.append(
-            Claim.of(
-                f"{label}: images of high influence are atypical, hard to classify",
-                cite("001", "Section 5.2, Figure 5 (the measure is ours)"),
-                above(high - low, 0, f"error of 5 nearest neighbours, {ends}"),
-                f"{float(high.mean()):.3g} against {float(low.mean()):.3g}",
-            )
+@of_each
+def check_extremes(ds: xr.Dataset, label: str) -> list[Claim]:
+    high, low = (ds.neighbour_error.sel(end=end) for end in ("highest", "lowest"))
+    ends = f"highest {ds.attrs['tail']:.0%} of a class minus lowest, over classes"
+    return [
+        Claim.of(
+            f"{label}: images of high influence are atypical, hard to classify",
+            cite("001", "Section 5.2, Figure 5 (the measure is ours)"),
+            above(high - low, 0, f"error of 5 nearest neighbours, {ends}"),
+            f"{float(high.mean()):.3g} against {float(low.mean()):.3g}",
         )
-    return claims
+    ]
 
 
 # --- Figure 6 ----------------------------------------------------------------------------------------
 
 MATRIX_PRESETS = {
-    "quick": {"digits": Computed(_correlations, dataset="digits")},
-    "paper": {name: Computed(_correlations, dataset=name) for name in ("mnist", "cifar10")},
+    "quick": {"digits": Computed(class_correlations, dataset="digits")},
+    "paper": {name: Computed(class_correlations, dataset=name) for name in ("mnist", "cifar10")},
 }
 
 
@@ -120,11 +100,8 @@ def _matrix(ax: Any, values: xr.DataArray, cmap: str, label: str, form: str, lim
     ax.figure.colorbar(image, ax=ax, label=label)
 
 
-def check_matrix(datasets: Datasets) -> list[Claim]:
-    return [claim for label, ds in datasets.items() for claim in _matrix_claims(ds, label)]
-
-
-def _matrix_claims(ds: xr.Dataset, label: str) -> list[Claim]:
+@of_each
+def check_matrix(ds: xr.Dataset, label: str) -> list[Claim]:
     source = cite("001", f"Section 5.2, Figure 6, {label}")
     off = ~np.eye(ds.sizes["class"], dtype=bool)
     ratio, gamma, cosine = (
@@ -203,47 +180,41 @@ def draw_removal(datasets: Datasets) -> dict[str, Any]:
     return {"influence-removal": fig}
 
 
-def check_removal(datasets: Datasets) -> list[Claim]:
-    return [
-        claim
-        for label, ds in datasets.items()
-        for within_class in (False, True)
-        for claim in _removal_claims(_by_order(ds, within_class).isel(fraction=slice(1, None)), label, within_class)
-    ]
+@of_each
+def check_removal(ds: xr.Dataset, label: str) -> list[Claim]:
+    return [claim for within_class in (False, True) for claim in _removal_claims(ds, label, within_class)]
 
 
-def _removal_claims(accuracy: xr.DataArray, label: str, within_class: bool) -> list[Claim]:
+def _removal_claims(ds: xr.Dataset, label: str, within_class: bool) -> list[Claim]:
     ranking = "the same share of each class (ours)" if within_class else "one ranking of all images"
-    high, low, random = (accuracy.isel(removed=i) for i in range(3))
+    by_order = _by_order(ds, within_class).isel(fraction=slice(1, None))
+    high, low, random = (by_order.isel(removed=i) for i in range(3))
     ours = "" if within_class else " (ours)"
-
-    def dearer(text: str, a: xr.DataArray, b: xr.DataArray, whose: str = "") -> Claim:
-        lost = b - a
-        means = zip(a.fraction.values, lost.mean("seed").values, strict=True)
-        return Claim.of(
-            text,
-            cite("001", f"Section 5.2, Figure 7, {label}, {ranking}{whose}"),
-            above(
-                lost.mean("fraction", skipna=False),
-                0,
-                "loss of test accuracy within a seed, mean over fractions, the second minus the first, over seeds "
-                "(weights, orders, random choice; one training and one test set)",
-            ),
-            ", ".join(f"{mean:.3g} at {fraction:g}" for fraction, mean in means),
+    of = "the second minus the first, over seeds (weights, orders, random choice; one training and one test set)"
+    claims = []
+    for text, whose, lost in (
+        ("removing high influence costs more accuracy than removing low influence", "", low - high),
+        ("removing high influence costs more than removing at random", ours, random - high),
+        ("removing at random costs more than removing low influence", ours, low - random),
+    ):
+        means = zip(lost.fraction.values, lost.mean("seed").values, strict=True)
+        mean = lost.mean("fraction", skipna=False)
+        claims.append(
+            Claim.of(
+                text,
+                cite("001", f"Section 5.2, Figure 7, {label}, {ranking}{whose}"),
+                above(mean, 0, f"loss of test accuracy within a seed, mean over fractions, {of}"),
+                ", ".join(f"{mean:.3g} at {fraction:g}" for fraction, mean in means),
+            )
         )
-
-    return [
-        dearer("removing high influence costs more accuracy than removing low influence", high, low),
-        dearer("removing high influence costs more than removing at random", high, random, ours),
-        dearer("removing at random costs more than removing low influence", random, low, ours),
-    ]
+    return claims
 
 
 # --- Figure 1 ----------------------------------------------------------------------------------------
 
 SHAPES_PRESETS = {
-    "quick": {"digits": Computed(_shapes, dataset="digits", n=600, seeds=3)},
-    "paper": {"mnist": Computed(_shapes, dataset="mnist", n=3000, seeds=5)},
+    "quick": {"digits": Computed(class_shapes, dataset="digits", n=600, seeds=3)},
+    "paper": {"mnist": Computed(class_shapes, dataset="mnist", n=3000, seeds=5)},
 }
 _KINDS = {"own noise": "Gaussian, each class's noise", "equal noise": "Gaussian, one noise for all"}
 
@@ -261,24 +232,22 @@ def draw_shapes(datasets: Datasets) -> dict[str, Any]:
     return {"class-shapes": fig}
 
 
-def check_shapes(datasets: Datasets) -> list[Claim]:
-    claims = []
-    for label, ds in datasets.items():
-        spread = np.log(ds.elongation).std("class")
-        claims.append(
-            Claim.of(
-                f"{label}: t-SNE shows shapes that differ between classes because their noise does",
-                cite("001", "Figure 1 (the comparison is ours)"),
-                above(
-                    spread.sel(kind="own noise") - spread.sel(kind="equal noise"),
-                    0,
-                    "standard deviation over classes of the logarithm of a class's elongation, Gaussian data with each "
-                    "class's covariance minus such with one for all",
-                ),
-                ", ".join(f"{kind} {float(spread.sel(kind=kind).mean()):.3g}" for kind in spread.kind.values),
-            )
+@of_each
+def check_shapes(ds: xr.Dataset, label: str) -> list[Claim]:
+    spread = np.log(ds.elongation).std("class")
+    kinds = "Gaussian data with each class's covariance minus such with one for all"
+    return [
+        Claim.of(
+            f"{label}: t-SNE shows shapes that differ between classes because their noise does",
+            cite("001", "Figure 1 (the comparison is ours)"),
+            above(
+                spread.sel(kind="own noise") - spread.sel(kind="equal noise"),
+                0,
+                f"standard deviation over classes of the logarithm of a class's elongation, {kinds}",
+            ),
+            ", ".join(f"{kind} {float(spread.sel(kind=kind).mean()):.3g}" for kind in spread.kind.values),
         )
-    return claims
+    ]
 
 
 FIGURES = {

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from snljax.data import images
 from snljax.data.downloads import optional
 from snljax.data.images import Images
-from snljax.measures import memorization
 
 NEIGHBOURS = 5
 Size = tuple[int, int] | None
@@ -46,6 +45,8 @@ def influence_extremes(
 
     Source: paper 001 (benign overfitting and long tails), eq. 10 and Figure 5.
     """
+    from snljax.measures import memorization  # brings JAX, which presets that name this function do not need
+
     found = images.load(dataset, split, size=size)
     if not 0 < tail <= 0.5:
         raise ValueError(f"tail: {tail}; allowed: (0, 0.5]")
@@ -101,6 +102,8 @@ def class_correlations(dataset: str = "digits", parts: int = 5, split: str = "tr
 
     Source: paper 001 (benign overfitting and long tails), Section 5.2, Figure 6 and Theorem 1, statement 2 (b).
     """
+    from snljax.measures import memorization  # brings JAX, which presets that name this function do not need
+
     found = images.load(dataset, split, size=size)
     classes, sizes = len(found.classes), np.bincount(found.labels)
     if classes < 2:

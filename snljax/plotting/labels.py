@@ -66,7 +66,7 @@ def fitted(label: str, ax: Axes, way: Literal["x", "y"]) -> str:
         ['the norm', '$|u + v|$ of', 'all of', 'them']
     """
     box = ax.get_window_extent()
-    size = (ax.xaxis if way == "x" else ax.yaxis).label.get_size()
+    size = float((ax.xaxis if way == "x" else ax.yaxis).label.get_fontsize())
     points = (box.width if way == "x" else box.height) / ax.figure.dpi * 72
     room = points / (_LETTER * size)
     lines = [""]

@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from snljax.figures import image_memorization as figures
+from snljax.reproduce import reproduce
 
 mpl.use("Agg")
 
@@ -43,6 +44,15 @@ def test_every_image_has_its_place():
     np.testing.assert_array_equal(page[6:11, 14:20], ds.image.sel(end="lowest").values[1, 2, :, :, 0])
     assert (page[5::6] == 0).all()
     assert [t.get_text() for t in picture.axes[0].get_yticklabels()] == CLASSES
+
+
+def test_images_are_read_from_the_file_as_they_were(tmp_path):
+    """Grey levels are unsigned, which netCDF 3 does not know."""
+    report = reproduce("influence-extremes", out=tmp_path)
+    image = report.datasets["digits"].image
+    assert image.max() == 255
+    with xr.load_dataset(tmp_path / "influence-extremes-quick" / "digits.nc") as back:
+        np.testing.assert_array_equal(back.image, image)
 
 
 def correlations(ratio, cosine):
