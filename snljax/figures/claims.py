@@ -46,7 +46,7 @@ class Finding(NamedTuple):
     reason: str = ""
 
     def untestable(self, reason: str) -> Finding:
-        """The same, not testable for a reason: what was measured is shown, but does not count. None if it is empty.
+        """The same, not testable for a reason: what was measured is shown, but does not count.
 
         Args:
             reason: e.g. ``"1000 of 5000 steps"``; an empty one changes nothing.
@@ -250,7 +250,8 @@ def _mean_rule(
     plain = [t_interval(row, LEVEL) for row in rows]
     verdicts = [_verdict(one, region, strict) for one in plain]
     # The cell that decides, and what one cell alone can decide: against "every", or in favour of "some".
-    foremost, alone = (min, "refuted") if cells == "every" else (max, "holds")
+    foremost = min if cells == "every" else max
+    alone: Verdict = "refuted" if cells == "every" else "holds"
     deciding = foremost(plain, key=lambda one: _margin(one, region))
     if len(rows) == 1:
         verdict = verdicts[0]
@@ -262,8 +263,7 @@ def _mean_rule(
     wide = [t_interval(row, 1 - (1 - LEVEL) / len(rows))._replace(kind=kind) for row in rows]
     found = [one for one in wide if _verdict(one, region, strict) == alone]
     if found:
-        verdict = "refuted" if cells == "every" else "holds"
-        return Finding(verdict, foremost(found, key=lambda one: _margin(one, region)), threshold, reason)
+        return Finding(alone, foremost(found, key=lambda one: _margin(one, region)), threshold, reason)
     if "not testable" in verdicts:  # a cell without an interval leaves the whole sentence open
         without = plain[verdicts.index("not testable")]
         return Finding("not testable", without, threshold, _join(_why(without, "not testable"), reason))
