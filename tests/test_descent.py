@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from snljax import descent
+from snljax.descent import Vectors
 
 
 def test_dense_is_one_step_of_gradient_descent_on_a_pytree():
@@ -49,3 +50,39 @@ def test_span_follows_dense_on_any_two_layer_problem(activation):
     assert float(loss(w @ x.T)) < 0.9 * start  # it trained at all
     np.testing.assert_allclose(weights + c @ x, w, rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(base + c @ gram, w @ x.T, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_the_gram_step_is_what_moved_weights_respond():
+    """Orthogonal signals of norm μ, noise σ ζ on other coordinates: against the vectors themselves."""
+    rng = np.random.default_rng(1)
+    signals, noise = 1.5 * np.eye(7)[:2], 0.4 * np.c_[np.zeros((5, 2)), rng.normal(size=(5, 5))]
+    c = Vectors(jnp.asarray(rng.normal(size=(3, 2))), jnp.asarray(rng.normal(size=(3, 5))))
+    moved = np.asarray(c.signal) @ signals + np.asarray(c.noise) @ noise
+    added = descent.gram_step(c, jnp.asarray(noise @ noise.T) / 0.4**2, 1.5, 0.4)
+    np.testing.assert_allclose(added.signal, moved @ signals.T, rtol=1e-12)
+    np.testing.assert_allclose(added.noise, moved @ noise.T, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_mini_batch_in_the_span_is_one_on_the_weights():
+    """Only the batch's samples get coefficients, one that stands twice gets them twice; all rows are a whole step."""
+    rng = np.random.default_rng(2)
+    noise, weights = jnp.asarray(rng.normal(size=(6, 8))), jnp.asarray(rng.normal(size=(3, 8)))
+    signal, target = jnp.asarray(rng.normal(size=(1, 8))), jnp.asarray(rng.normal(size=6))
+    c = Vectors(jnp.asarray(rng.normal(size=(3, 1))), jnp.asarray(rng.normal(size=(3, 6))))
+    start = weights + c.signal @ signal + c.noise @ noise
+
+    for rows in (jnp.array([4, 1, 4]), slice(None)):
+
+        def loss(r, rows=rows):
+            return jnp.mean((jnp.sum(jnp.tanh(r.noise), axis=0) + jnp.sum(r.signal) - target[rows]) ** 2)
+
+        def respond(w, rows=rows):
+            return Vectors(w @ signal.T, w @ noise[rows].T)
+
+        moved = descent.span_rows(loss, respond(start), c, rows, 0.1)
+        expected = descent.dense(lambda w, f=loss, r=respond: f(r(w)), start, 0.1)
+        np.testing.assert_allclose(weights + moved.signal @ signal + moved.noise @ noise, expected, atol=1e-12)
+        outside = np.setdiff1d(np.arange(6), np.arange(6)[rows])
+        np.testing.assert_array_equal(moved.noise[:, outside], c.noise[:, outside])

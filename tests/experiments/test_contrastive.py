@@ -1,4 +1,4 @@
-"""Paper 004: gradients against eq. 21 and 5 written out, data against its formulas, masks, biases, measures."""
+"""Paper 004: gradients against eq. 21 and 5 written out, masks, biases, measures."""
 
 from __future__ import annotations
 
@@ -13,12 +13,9 @@ import pytest
 from jax import lax
 
 import snljax as snl
-from snljax import losses, theory
 from snljax.data import sparse_coding
 from snljax.experiments import contrastive
 from snljax.experiments.contrastive import EXPERIMENT, Config
-from snljax.measures import specialization
-from snljax.models import attention_encoder
 
 SMALL = {"batch": 6, "tokens": 3, "d": 4, "d1": 20, "m": 8, "n_test": 40, "n_probe": 60, "sigma_0": 0.3}
 SMALL |= {"active": 0.5, "bias_start": 3, "learning_rate": 0.05, "sigma_p": 0.2, "steps": 10}
@@ -43,7 +40,6 @@ measure = jax.jit(EXPERIMENT.measure)
 embeddings = jax.jit(contrastive.embeddings)
 next_mask = jax.jit(contrastive.next_mask)
 next_bias = jax.jit(contrastive.next_bias)
-info_nce = jax.jit(losses.info_nce, static_argnames="similarity")
 
 
 # --- the gradient ------------------------------------------------------------------------------------
@@ -156,145 +152,7 @@ def test_attention_can_be_trained():
     assert train(config(), drawn(c), 3).params.attention is None
 
 
-# --- BReLU, encoder, loss ----------------------------------------------------------------------------
-
-
-def test_brelu_and_its_derivative_at_the_threshold():
-    s, b = jnp.array([-2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0]), jnp.ones(7)
-    np.testing.assert_array_equal(attention_encoder.brelu(s, b), jnp.maximum(s - 1, 0) - jnp.maximum(-s - 1, 0))
-    slope = jax.vmap(jax.grad(attention_encoder.brelu))
-    np.testing.assert_array_equal(slope(s, b), [1, 1, 0, 0, 0, 1, 1])
-    np.testing.assert_array_equal(slope(s, 0 * b), jnp.ones(7))  # no threshold, no bend: also at 0
-    in_b = jax.vmap(jax.grad(attention_encoder.brelu, argnums=1))(s, b)
-    np.testing.assert_array_equal(in_b, [1, 1, 0, 0, 0, -1, -1])
-
-
-def test_equal_tokens_share_attention_and_one_token_keeps_it():
-    x = jnp.array([[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]])
-    p = attention_encoder.attention_weights(x, 1.0)
-    np.testing.assert_allclose(p.sum(1), 1.0, rtol=1e-6)
-    np.testing.assert_allclose(p[0, 0], p[0, 1])
-    np.testing.assert_allclose(p[2], 1 / 3, rtol=1e-6)
-    neurons = jnp.array([[3.0, -1.0]])
-    np.testing.assert_allclose(attention_encoder.embed(neurons, jnp.zeros(1), x[:1], 5.0), [1.0])
-
-
-def test_info_nce_against_numpy_and_with_explicit_negatives():
-    rng = np.random.default_rng(0)
-    a, p = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
-    s = a @ p.T / 0.7
-    expected = np.log(np.exp(s).sum(1)) - np.diag(s)
-    loss = info_nce(jnp.array(a), jnp.array(p), temperature=0.7)
-    chex.assert_shape(loss, (5,))
-    np.testing.assert_allclose(loss, expected, rtol=1e-5)
-    one = info_nce(jnp.array(a[:1]), jnp.array(p[:1]), jnp.array(p[1:]), temperature=0.7)
-    np.testing.assert_allclose(one, expected[:1], rtol=1e-5)
-    huge = info_nce(1e4 * jnp.array(a), jnp.array(p))  # finite where exp would overflow
-    assert np.isfinite(huge).all()
-
-
-def test_no_gradient_flows_into_the_second_argument():
-    a, p = jax.random.normal(jax.random.key(0), (2, 4, 3))
-    by_anchor, by_positive = jax.grad(lambda a, p: info_nce(a, p).sum(), argnums=(0, 1))(a, p)
-    assert float(jnp.abs(by_anchor).max()) > 0.1
-    np.testing.assert_array_equal(by_positive, 0)
-    np.testing.assert_array_equal(jax.grad(lambda n: info_nce(a, p, n).sum())(p), 0)
-
-
-def test_cosine_similarity_ignores_lengths_and_survives_zeros():
-    a, p = jax.random.normal(jax.random.key(0), (2, 4, 3))
-    plain, scaled = (info_nce(c * a, 3 * c * p, similarity="cosine") for c in (1.0, 5.0))
-    np.testing.assert_allclose(plain, scaled, rtol=1e-5)
-    zero = jax.grad(lambda a: info_nce(a, p, similarity="cosine").sum())(a.at[0].set(0.0))
-    assert np.isfinite(zero).all()
-
-
-@pytest.mark.parametrize(
-    ("call", "texts"),
-    [
-        (lambda a: losses.info_nce(a, a[:2]), ["positives", "(2, 3)"]),
-        (lambda a: losses.info_nce(a[:1], a[:1]), ["negatives", "two or more"]),
-        (lambda a: losses.info_nce(a, a, a[:, :2]), ["negatives", "(k, 3)"]),
-        (lambda a: losses.info_nce(a, a, temperature=0.0), ["temperature", "0.0", "(0, inf)"]),
-        (lambda a: losses.info_nce(a, a, similarity="l2"), ["similarity", "'l2'", "'cosine'"]),
-        (lambda a: sparse_coding.dictionary(jax.random.key(0), 3, 4), ["d is 4", "d1 = 3"]),
-    ],
-)
-def test_bad_arguments(one_line, call, texts):
-    one_line(lambda: call(jnp.ones((4, 3))), *texts)
-
-
-# --- the data ----------------------------------------------------------------------------------------
-
-N = 40_000
-
-
-@pytest.fixture(scope="module")
-def pairs() -> sparse_coding.Pairs:
-    return jax.jit(lambda key: sparse_coding.draw(key, N, 4, 3, 4))(jax.random.key(0))
-
-
-FREQUENCY = 0.4 * np.array([1.0, 1.0, 0.25])
-
-
-def within(share: np.ndarray, expected, n: int = N) -> None:
-    """A share of n draws within five standard deviations."""
-    expected = np.asarray(expected)
-    assert (np.abs(share - expected) < 5 * np.sqrt(expected * (1 - expected) / n)).all()
-
-
-def test_frequencies_and_signs(pairs):
-    f = 0.4 * sparse_coding.frequencies(0.25, 3, 1)
-    np.testing.assert_allclose(f, FREQUENCY, rtol=1e-6)
-    s = np.asarray(sparse_coding.latents(pairs, f))
-    assert set(np.unique(s)) == {-1.0, 0.0, 1.0}
-    within((s != 0).mean(0), FREQUENCY)
-    within((s > 0).mean(0), FREQUENCY / 2)
-    both = (s[:, :, None] * s[:, None, :]).mean(0)[np.triu_indices(3, 1)]  # features of a pair are independent
-    assert (np.abs(both) < 5 / np.sqrt(N)).all()
-    across = (s[1:, :, None] * s[:-1, None, :]).mean(0)  # and so are different pairs, each other's negatives
-    assert (np.abs(across) < 5 / np.sqrt(N)).all()
-
-
-def test_tokens_share_sign_and_support(pairs):
-    s = np.asarray(sparse_coding.latents(pairs, jnp.asarray(FREQUENCY)))
-    z = np.asarray(sparse_coding.token_latents(pairs, jnp.asarray(FREQUENCY), 0.5))
-    assert ((z == 0) | (z == s[:, None, None, :])).all()  # sign consistency
-    support = z.any(2)
-    np.testing.assert_array_equal(support[:, 0], support[:, 1])
-    np.testing.assert_array_equal(support[:, 0], s != 0)
-    # A token shows its feature with ½; with (½)^4 none of four would, and one is forced.
-    shown = (z != 0)[..., 0][s[:, 0] != 0]
-    within(shown.mean((0, 1)), 0.5 + 0.5**4 / 4, 2 * len(shown))
-    agree = (shown[:, 0] == shown[:, 1]).mean()
-    assert 0.45 < agree < 0.55  # views choose their tokens independently
-
-
-def test_noise_is_white_and_fresh(pairs):
-    x = np.asarray(sparse_coding.tokens(pairs, jnp.zeros(3), 0.3))
-    assert abs(x.var() / 0.09 - 1) < 5 * np.sqrt(2 / x.size)
-    flat = x.reshape(N, -1)
-    correlation = flat.T @ flat / N / 0.09 - np.eye(flat.shape[1])
-    assert np.abs(correlation).max() < 6 * np.sqrt(2 / N)
-
-
-@pytest.mark.usefixtures("x64")
-def test_a_dictionary_is_only_a_basis():
-    """Tokens, and neurons, turned by an orthogonal matrix whose first columns are M: equal embeddings."""
-    pairs = jax.jit(lambda key: sparse_coding.draw(key, 5, 4, 3, 8))(jax.random.key(0))
-    basis = jax.jit(lambda key: sparse_coding.dictionary(key, 8, 8))(jax.random.key(1))
-    np.testing.assert_allclose(basis.T @ basis, np.eye(8), atol=1e-12)
-    f, neurons = jnp.full(3, 0.7), jax.random.normal(jax.random.key(2), (6, 8))
-
-    @jax.jit
-    def tokens_and_embedding(noise, neurons, dictionary):
-        x = sparse_coding.tokens(pairs._replace(noise=noise), f, 0.5, dictionary=dictionary)
-        return x, attention_encoder.embed(neurons, jnp.full(6, 0.2), x[0, 0], 0.3)
-
-    plain, a = tokens_and_embedding(pairs.noise, neurons, None)
-    turned, b = tokens_and_embedding(pairs.noise @ basis.T, neurons @ basis.T, basis[:, :3])
-    np.testing.assert_allclose(turned, plain @ basis.T, atol=1e-12)
-    np.testing.assert_allclose(a, b, atol=1e-12)
+# --- batches -----------------------------------------------------------------------------------------
 
 
 def test_every_step_has_its_own_batch():
@@ -352,52 +210,6 @@ def test_bias_rules():
 
 
 # --- measures ----------------------------------------------------------------------------------------
-
-
-def test_sets_of_definition_b1_by_hand():
-    """Against the inequalities in a loop; lucky neurons are ordinary ones; sizes below Lemma B.2's bound."""
-    d, m, epsilon = 50, 4000, 0.9
-    a = np.asarray(jax.random.normal(jax.random.key(0), (m, d)), float)
-    ordinary = np.asarray(specialization.ordinary_neurons(jnp.asarray(a), epsilon))
-    lucky = np.asarray(specialization.lucky_neurons(jnp.asarray(a), epsilon))
-    level = np.log(d) / d * (a**2).sum(1)
-    c1, c2 = 2 * 1.01 / epsilon**2, 2 * 0.99 * epsilon**2
-    for i in range(0, m, 17):
-        for j in range(d):
-            assert ordinary[i, j] == (a[i, j] ** 2 >= c2 * level[i])
-            others = np.delete(a[i], j)
-            assert lucky[i, j] == (a[i, j] ** 2 >= c1 * level[i] and (others**2 <= c2 * level[i]).all())
-    assert lucky.sum() > 100
-    assert not (lucky & ~ordinary).any()
-    assert lucky.sum(1).max() == 1
-    assert ordinary.sum(0).mean() < theory.ordinary_neurons_bound(m, d, epsilon)
-    assert lucky.sum(0).mean() < ordinary.sum(0).mean()
-
-
-def test_cosines_and_participation():
-    w = jnp.array([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0], [0.0, 0.0, 0.0]])
-    cos = specialization.cosines(w, 3 * jnp.eye(3)[:2])
-    np.testing.assert_allclose(cos, [[0.5**0.5, 0.5**0.5], [0, 0], [0, 0]], rtol=1e-6)
-    np.testing.assert_allclose(specialization.participation(w), [2, 1, 0], rtol=1e-6)
-    np.testing.assert_allclose(specialization.participation(jnp.ones(7)), 7, rtol=1e-6)
-
-
-@pytest.mark.usefixtures("x64")
-def test_probe_against_least_squares():
-    """With next to no ridge: NumPy's least squares with a column of ones, also with a dead coordinate."""
-    rng = np.random.default_rng(0)
-    f, g = rng.normal(size=(40, 3)) + 2, rng.normal(size=(30, 3)) + 2
-    s, r = f @ rng.normal(size=(3, 2)) + rng.normal(size=(40, 2)), rng.normal(size=(30, 2))
-    solved = np.linalg.lstsq(np.c_[f, np.ones(40)], s, rcond=None)[0]
-    expected = ((np.c_[g, np.ones(30)] @ solved - r) ** 2).mean(0)
-    np.testing.assert_allclose(specialization.probe_errors(*map(jnp.asarray, (f, s, g, r)), ridge=1e-12), expected)
-    dead = [np.c_[v, np.zeros(len(v))] for v in (f, g)]
-    found = specialization.probe_errors(
-        jnp.asarray(dead[0]), jnp.asarray(s), jnp.asarray(dead[1]), jnp.asarray(r), 1e-12
-    )
-    np.testing.assert_allclose(found, expected)
-    nothing = specialization.probe_errors(jnp.zeros((40, 3)), jnp.asarray(s), jnp.zeros((30, 3)), jnp.asarray(r))
-    np.testing.assert_allclose(nothing, ((s.mean(0) - r) ** 2).mean(0))
 
 
 def test_planted_neurons_are_measured():

@@ -1,4 +1,4 @@
-"""Paper 003: penalties against finite differences, the step against Lemma 5.1 (corrected), span against dense."""
+"""Paper 003: the step against Lemma 5.1 (corrected), span against dense."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 from jax import lax
 
 import snljax as snl
-from snljax import losses
 from snljax.experiments import gradient_regularization as pegr
 from snljax.experiments.gradient_regularization import EXPERIMENT, Config
 
@@ -47,61 +46,6 @@ measure = jax.jit(EXPERIMENT.measure)
 
 def weights_of(c: Config, draw: pegr.Draw, state) -> np.ndarray:
     return np.asarray(pegr.weights_of(c, draw, state))
-
-
-# --- the penalties ----------------------------------------------------------------------------------
-
-
-def smooth(params, x, y):
-    """Any smooth loss of one example will do."""
-    hidden = jnp.tanh(params["w"] @ x)
-    return losses.logistic(y * (params["v"] @ hidden)) + 0.1 * jnp.sum(hidden**2)
-
-
-@pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("penalty", [losses.per_example_gradient_penalty, losses.full_gradient_penalty])
-def test_penalty_and_its_gradient_against_central_differences(penalty):
-    """Value from differences of the loss, gradient from differences of the value, both to 1e-6."""
-    rng = np.random.default_rng(0)
-    params = {"w": jnp.array(rng.normal(size=(3, 4))), "v": jnp.array(rng.normal(size=3))}
-    x, y = jnp.array(rng.normal(size=(5, 4))), jnp.array([1.0, -1.0, 1.0, 1.0, -1.0])
-    flat, unravel = jax.flatten_util.ravel_pytree(params)
-
-    def differences(f, at, h=1e-5):
-        eye = np.eye(len(at))
-        return np.array([(f(at + h * e) - f(at - h * e)) / (2 * h) for e in eye])
-
-    own = np.array(
-        [differences(lambda p, i=i: float(smooth(unravel(p), x[i], y[i])), np.asarray(flat)) for i in range(5)]
-    )
-    per_example = penalty is losses.per_example_gradient_penalty
-    expected = np.mean(np.sum(own**2, 1)) if per_example else np.sum(own.mean(0) ** 2)
-    assert float(penalty(smooth, params, x, y)) == pytest.approx(expected, abs=1e-6)
-    value = jax.jit(lambda p: penalty(smooth, unravel(p), x, y))
-    np.testing.assert_allclose(
-        jax.grad(value)(flat), differences(lambda p: float(value(p)), np.asarray(flat)), atol=1e-6
-    )
-
-
-def test_penalties_agree_where_all_examples_are_equal():
-    """And the mean of squares is never below the square of the mean."""
-    x, w = jax.random.normal(jax.random.key(0), (6, 4)), jnp.arange(4.0)
-
-    def loss(w, x):
-        return losses.logistic(jnp.vdot(w, x))
-
-    same = jnp.broadcast_to(x[0], x.shape)
-    one = losses.per_example_gradient_penalty(loss, w, same)
-    chex.assert_shape(one, ())
-    chex.assert_type(one, jnp.float32)
-    np.testing.assert_allclose(one, losses.full_gradient_penalty(loss, w, same), rtol=1e-6)
-    assert losses.per_example_gradient_penalty(loss, w, x) > losses.full_gradient_penalty(loss, w, x)
-
-
-def test_logistic_loss():
-    z = np.array([-800.0, -2.0, 0.0, 3.0, 800.0])
-    expected = np.array([800.0, np.log1p(np.exp(2)), np.log(2), np.log1p(np.exp(-3)), 0.0])
-    np.testing.assert_allclose(losses.logistic(jnp.asarray(z, jnp.float32)), expected, rtol=1e-6)
 
 
 # --- Lemma 5.1 --------------------------------------------------------------------------------------
@@ -229,6 +173,39 @@ def test_the_decomposition_is_that_of_the_paper():
     measured = measure(c, draw, state)
     assert float(measured.gamma) == pytest.approx((np.array([[1], [-1]]) * solved[..., 0]).max(), abs=1e-4)
     assert float(measured.rho) == pytest.approx(solved[..., 1:].max(), abs=1e-4)
+
+
+@pytest.mark.usefixtures("x64")
+def test_early_training_has_the_rates_of_section_5_1():
+    """From tiny weights every margin is 0 and ℓ' = -1/2: by hand, noise grows at the rate of Section 5.1, the signal
+    at the share of its sign's samples, and the penalty holds both back at twice the printed rate (times that share).
+    """
+    settings = {"sigma_0": 1e-9, "penalty_weight": 0.05, "mu": 1.5, "sigma_p": 0.7, "learning_rate": 0.01}
+    draw = drawn(config())
+    step = jax.jit(EXPERIMENT.step)
+    moved = {}
+    for penalty in ("none", "pegr"):
+        c = config(**settings, penalty=penalty)
+        moved[penalty] = step(c, draw, EXPERIMENT.init(c, draw), 0)
+    noise_norm = 0.7 * np.linalg.norm(np.asarray(draw.train.noise), axis=1)
+    grown = snl.theory.growth_rates(1.5, noise_norm, c.n, 0.01)
+    held = snl.theory.suppression_rates(1.5, noise_norm, c.n, 0.01, 0.05)
+    signs, labels = np.asarray(pegr.SIGNS), np.asarray(draw.train.labels)
+
+    # ReLU² passes on what is positive: a filter of sign j grows on samples of its own label and shrinks on others.
+    response = 1e-9 * 0.7 * np.asarray(draw.overlaps.noise)
+    active = response > 0
+    plain, penalised = (np.asarray(moved[p].noise) * noise_norm**2 / response for p in ("none", "pegr"))
+    rate = np.broadcast_to(signs[:, None, None] * labels * grown[1], response.shape)
+    np.testing.assert_allclose(plain[active], rate[active], rtol=1e-6)
+    rate = np.broadcast_to(2 * held[1], response.shape)
+    np.testing.assert_allclose((plain - penalised)[active], rate[active], rtol=1e-6)
+
+    response = 1e-9 * 1.5 * np.asarray(draw.overlaps.signal)
+    share = np.where(response > 0, np.mean(labels > 0), np.mean(labels < 0))  # of samples that a filter responds to
+    plain, penalised = (np.asarray(moved[p].signal) * 1.5**2 / response for p in ("none", "pegr"))
+    np.testing.assert_allclose(plain, signs[:, None] * np.sign(response) * share * grown[0], rtol=1e-6)
+    np.testing.assert_allclose(plain - penalised, 2 * share * held[0], rtol=1e-6)
 
 
 # --- limits -----------------------------------------------------------------------------------------

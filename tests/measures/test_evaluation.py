@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snljax.measures.evaluation import chunked_mean
+from snljax.measures.evaluation import chunked_mean, loss_and_accuracy
 
 
 @pytest.mark.parametrize(("n", "chunk"), [(1, 4), (5, 1), (6, 3), (7, 3), (10, 4), (10, 10), (10, 1000)])
@@ -41,3 +41,16 @@ def test_under_vmap():
     x = jnp.arange(21.0).reshape(3, 7)
     means = jax.vmap(lambda x: chunked_mean(lambda v: v, x, chunk=2))(x)
     np.testing.assert_allclose(means, np.arange(21.0).reshape(3, 7).mean(1))
+
+
+def test_loss_and_accuracy_of_more_samples_than_a_chunk():
+    """Against the softmax written out, over 1100 samples of three classes."""
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(1100, 3)), rng.integers(3, size=1100)
+    samples = jnp.asarray(logits, jnp.float32), jnp.asarray(labels)
+    loss, accuracy = jax.jit(
+        lambda s: loss_and_accuracy(lambda part: (part[0].T, jax.nn.one_hot(part[1], 3, axis=0)), s)
+    )(samples)
+    own = logits[np.arange(1100), labels]
+    assert float(loss) == pytest.approx((np.log(np.exp(logits).sum(1)) - own).mean(), rel=1e-5)
+    assert float(accuracy) == pytest.approx((logits.argmax(1) == labels).mean(), rel=1e-6)
