@@ -165,8 +165,7 @@ def class_shapes(
     flat = found.images.reshape(len(found.labels), -1).astype(np.float32) / 255
     means = np.stack([flat[found.labels == k].mean(0) for k in classes])
     centred = flat - means[found.labels]
-    own = [covariance_root(centred[found.labels == k]) for k in classes]
-    equal = covariance_root(centred)
+    own, equal = [covariance_root(centred[found.labels == k]) for k in classes], covariance_root(centred)
     places, labels, stretches = [], [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -175,9 +174,7 @@ def class_shapes(
         if np.bincount(label, minlength=len(means)).min() < 3:
             raise ValueError(f"n: {n} leaves a class with fewer than 3 images; allowed: more")
         normal = rng.normal(size=(n, flat.shape[1])).astype(np.float32)
-        noise = np.zeros_like(normal)
-        for k in classes:
-            noise[label == k] = normal[label == k] @ own[k]
+        noise = _own_noise(normal, label, own)
         kinds = [
             manifold.TSNE(random_state=seed, init="pca").fit_transform(x)
             for x in (flat[rows], means[label] + noise, means[label] + normal @ equal)
@@ -194,6 +191,14 @@ def class_shapes(
         {"seed": range(seeds), "kind": ["data", "own noise", "equal noise"], "class": list(found.classes)},
         _about(found),
     )
+
+
+def _own_noise(normal: NDArray, label: NDArray, roots: list[NDArray]) -> NDArray:
+    """Rows of standard normals with the covariance of each row's class."""
+    out = np.zeros_like(normal)
+    for k, root in enumerate(roots):
+        out[label == k] = normal[label == k] @ root
+    return out
 
 
 def covariance_root(centred: NDArray) -> NDArray:
