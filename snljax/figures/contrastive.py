@@ -66,6 +66,9 @@ def _trend_page(ds: xr.Dataset, reading: str, metrics: tuple[str, ...]) -> Any:
     fig, axes = plotting.panels(1, len(metrics), width="page" if len(metrics) > 1 else "column")
     for ax, metric in zip(axes[0], metrics, strict=True):
         plotting.curves(_by_ratio(ds, ds[metric]), x="epsilon_min", hue="nsr", ax=ax, marker="o")
+        verdicts = [claim.verdict for claim in _trend_claims(ds, reading, metric)]
+        corner = "upper left" if TRENDS[metric][0] > 0 else "lower left"  # where such a trend leaves room
+        plotting.note(ax, f"trend holds at {verdicts.count('holds')} of {len(verdicts)} NSR", corner)
     plotting.legend(fig)
     fig.suptitle(f"{reading}: {plotting.caption(ds)}")
     return fig

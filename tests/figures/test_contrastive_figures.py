@@ -66,6 +66,7 @@ def test_trends_are_called_as_the_metric_calls_itself():
 def test_trend_pages_have_one_curve_for_each_noise_level():
     (page,) = figures.get("contrastive-alignment").draw({"fitted": trends()}).values()
     assert [len(ax.lines) for ax in page.axes] == [2, 2]
+    assert {text.get_text() for ax in page.axes for text in ax.texts} == {"trend holds at 2 of 2 NSR"}
     assert [t.get_text() for t in page.legends[0].get_texts()] == ["NSR = 0.45", "NSR = 1.25"]
 
 
