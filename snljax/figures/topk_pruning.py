@@ -163,7 +163,9 @@ def _regime_claims(ds: xr.Dataset) -> list[Claim]:
         if snr >= theory.signal_learning_snr(num_classes, n):
             rule = above(signal.isel(regime=i), 0.1, "min_j max_r γ")
             add("high SNR learns the signal: min_j max_r γ = Ω(1)", "Theorem 4.2", rule)
-            rule = below(largest_rho.isel(regime=i), SCALE_FACTOR / scale, f"max |ρ|, {SCALE_FACTOR:g} × the scale")
+            noise_scale = float(theory.topk_noise_scale(1.0, sigma_p, d, n, num_classes))
+            level = SCALE_FACTOR * noise_scale
+            rule = below(largest_rho.isel(regime=i), level, f"max |ρ|, {SCALE_FACTOR:g} × the scale")
             add("high SNR does not memorise: max |ρ| = Õ(𝒯 n⁻¹ SNR⁻²)", "Theorem 4.2", rule)
         if snr <= theory.memorization_snr(n):
             rule = above(class_rho.isel(regime=i), 0.1, "min_j max_ri ρ")
