@@ -212,29 +212,40 @@ def test_early_training_has_the_rates_of_section_5_1():
 
 
 def sweep(**settings):
-    base = {name: value for name, value in SMALL.items() if name != "close_at" or "setting" not in settings}
-    grid = snl.Grid("gradient_regularization", **(base | {"sigma_p": [0.1, 1.0], "seed": [0, 1]} | settings))
-    return snl.sweep(grid, progress=False, devices=1, block=(1, 2))
+    grid = snl.Grid("gradient_regularization", **(SMALL | {"sigma_p": [0.1, 1.0], "seed": [0, 1]} | settings))
+    return snl.sweep(grid, progress=False, devices=1, block=(1, 2), record_every=10)
+
+
+# No weight, no time, a penalty that is on for 40 of 60 steps, for 20 and for 50.
+WEIGHTS, CLOSED = [0.0, 0.01, 0.1, 0.1, 0.1], [40, 0, 40, 20, 50]
+
+
+@pytest.fixture(scope="module")
+def penalised():
+    """Training losses under each penalty, of the settings above."""
+    base = {name: value for name, value in SMALL.items() if name != "close_at"} | {"sigma_p": [0.1, 1.0]}
+    setting = snl.zip(penalty_weight=WEIGHTS, close_at=CLOSED)
+    grid = snl.Grid("gradient_regularization", **base, seed=[0, 1], setting=setting, penalty=["pegr", "fgr"])
+    return snl.sweep(grid, progress=False, devices=1, block=(1, 2), record_every=10).train_loss
 
 
 @pytest.fixture(scope="module")
 def plain():
-    return sweep(penalty="none")
+    return sweep(penalty="none").train_loss
 
 
 @pytest.mark.parametrize("penalty", ["pegr", "fgr"])
-def test_no_weight_or_no_time_is_no_penalty(plain, penalty):
-    ds = sweep(penalty=penalty, setting=snl.zip(penalty_weight=[0.0, 0.01, 0.1], close_at=[40, 0, 40]))
+def test_no_weight_or_no_time_is_no_penalty(plain, penalised, penalty):
+    loss = penalised.sel(penalty=penalty)
     for nothing in (0, 1):
-        np.testing.assert_allclose(ds.train_loss.isel(setting=nothing), plain.train_loss, rtol=1e-5)
-    assert np.abs(ds.train_loss.isel(setting=2) - plain.train_loss).max() > 1e-4
+        np.testing.assert_allclose(loss.isel(setting=nothing), plain, rtol=1e-5)
+    assert np.abs(loss.isel(setting=2) - plain).isel(step=-1).max() > 1e-4
 
 
-def test_closing_later_changes_nothing_before():
+@pytest.mark.parametrize("penalty", ["pegr", "fgr"])
+def test_closing_later_changes_nothing_before(penalised, penalty):
     """Trajectories with T₁ = 20 and 50 part at step 20."""
-    grid = snl.Grid("gradient_regularization", **(SMALL | {"close_at": [20, 50], "penalty_weight": 0.1}))
-    loss = snl.sweep(grid, progress=False, record_every=10).train_loss
-    early, late = loss.sel(close_at=20), loss.sel(close_at=50)
+    early, late = (penalised.sel(penalty=penalty).isel(setting=i) for i in (3, 4))
     np.testing.assert_array_equal(early.sel(step=slice(0, 20)), late.sel(step=slice(0, 20)))
     assert (early.sel(step=slice(30, None)) != late.sel(step=slice(30, None))).all()
 
