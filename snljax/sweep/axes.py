@@ -36,9 +36,7 @@ def together(**fields: Iterable[Any]) -> Together:
     values = {name: as_tuple(name, v) for name, v in fields.items()}
     lengths = {name: len(v) for name, v in values.items()}
     if not values or len(set(lengths.values())) > 1:
-        raise ValueError(
-            f"together (zip): the fields have lengths {lengths}; allowed: one or more fields of equal length"
-        )
+        raise ValueError(f"together (zip): lengths {lengths}; allowed: one or more fields of equal length")
     return Together(values)
 
 

@@ -16,8 +16,9 @@ from snljax.experiment import attributes_of, dims_of
 from snljax.sweep.axes import Axis
 from snljax.sweep.files import PIECE
 from snljax.sweep.grid import Grid
+from snljax.sweep.returned import Metrics
 from snljax.sweep.store import Store
-from snljax.sweep.train import Work
+from snljax.sweep.work import Plan, Work
 from snljax.variables import DIVERGED, DONE, FIRST_BAD, PENDING, STATUS, missing
 
 
@@ -45,14 +46,9 @@ def labels_of(grid: Grid, records: tuple[int, ...] | None) -> Labels:
 class Results:
     """Fills up in memory with finished blocks, in any order; ``dataset`` labels what is there."""
 
-    def __init__(
-        self,
-        grid: Grid,
-        records: tuple[int, ...],
-        recorded: bool,
-        metrics: Mapping[str, tuple[np.dtype, tuple[int, ...]]],
-    ) -> None:
-        self.grid, self.records, self.recorded = grid, records, recorded
+    def __init__(self, plan: Plan, metrics: Metrics) -> None:
+        grid, records = plan.grid, plan.records
+        self.grid, self.records, self.recorded = grid, records, plan.record_every is not None
         shape = [len(axis.coordinate) for axis in grid.point_axes] + [len(grid.seeds)]
         self.status = np.full(shape, PENDING, np.int8)
         self.first_bad = np.full(shape, -1, np.int32)
@@ -189,18 +185,21 @@ class StoreBackend(BackendEntrypoint):
     ) -> xr.Dataset:
         store = Store.open(filename_or_obj) if store is None else store
         done = store.done()
-        m = store.manifest
+        m = store.catalogue.manifest
         records = None if m["record_every"] is None else tuple(m["records"])
         steps = () if records is None else (len(records),)
         if grid is None:
             labels, positions = _labels_of(store, records)
         else:
-            labels, by_name = labels_of(grid, records), dict(zip(store.values, store.positions(grid), strict=True))
+            labels, by_name = (
+                labels_of(grid, records),
+                dict(zip(store.catalogue.values, store.catalogue.positions(grid), strict=True)),
+            )
             positions = {axis.name: by_name[axis.name] for axis in grid.axes} | {"seed": by_name["seed"]}
         order = [axis.name for axis in labels.axes]
         variables: dict[str, Any] = {
             name: _CellArray(store, name, positions, order, done, (*steps, *inner), dtype)
-            for name, (dtype, inner) in store.metrics().items()
+            for name, (dtype, inner) in store.catalogue.metrics().items()
         }
         whole = np.dtype(np.int32)
         variables[STATUS] = _CellArray(store, STATUS, positions, order, done, (), np.dtype(np.int8))
@@ -221,9 +220,9 @@ class StoreBackend(BackendEntrypoint):
 def _labels_of(store: Store, records: tuple[int, ...] | None) -> tuple[Labels, dict[str, np.ndarray]]:
     """Labels of everything in a store, and the position of each coordinate."""
     axes, positions = [], {}
-    described = [*store.manifest["axes"], {"name": "seed", "fields": ["seed"], "numbered": False}]
+    described = [*store.catalogue.manifest["axes"], {"name": "seed", "fields": ["seed"], "numbered": False}]
     for about in described:
-        name, rows = about["name"], store.values[about["name"]]
+        name, rows = about["name"], store.catalogue.values[about["name"]]
         plain = len(about["fields"]) == 1 and all(
             isinstance(r[0], (int, float)) and not isinstance(r[0], bool) for r in rows
         )
@@ -231,9 +230,9 @@ def _labels_of(store: Store, records: tuple[int, ...] | None) -> tuple[Labels, d
         columns = {f: tuple(rows[p][i] for p in positions[name]) for i, f in enumerate(about["fields"])}
         coordinate = tuple(range(len(rows))) if about["numbered"] else columns[name]
         axes.append(Axis(name, coordinate, columns))
-    if not store.manifest["seed_axis"] and len(store.values["seed"]) == 1:
+    if not store.catalogue.manifest["seed_axis"] and len(store.catalogue.values["seed"]) == 1:
         axes.pop()
-    m = store.manifest
+    m = store.catalogue.manifest
     return Labels(tuple(axes), m["labels"], m["dims"], m.get("metrics", {}), records), positions
 
 
@@ -261,9 +260,9 @@ class _CellArray(BackendArray):
         outer, inner = key[: len(self.order)], key[len(self.order) :]
         chosen = {n: self.positions[n][k] for n, k in zip(self.order, outer, strict=True)}
         scalar = tuple(i for i, n in enumerate(self.order) if np.ndim(chosen[n]) == 0)
-        stored = list(self.store.values)
+        stored = list(self.store.catalogue.values)
         axes = [np.atleast_1d(chosen.get(n, self.positions[n][:1])) for n in stored]
-        cells = self.store.layout.locate(axes)
+        cells = self.store.catalogue.layout.locate(axes)
         if "seed" not in self.order:
             cells = cells[..., 0]
         cells = cells.transpose([[n for n in stored if n in self.order].index(n) for n in self.order])

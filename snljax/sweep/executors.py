@@ -11,6 +11,7 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,9 +22,13 @@ import numpy as np
 from snljax.sweep import devices as local_devices
 from snljax.sweep.grid import Grid
 from snljax.sweep.host_code import code_of
-from snljax.sweep.layout import Block
-from snljax.sweep.store import Store
-from snljax.sweep.train import Finished, Job, Prepared, Trainer, Work, prepare, programs_of
+from snljax.sweep.keepers import WorkersKeeper
+from snljax.sweep.memory import Room
+from snljax.sweep.network import Systems
+from snljax.sweep.prepare import Needs, prepare
+from snljax.sweep.progress import WorkerError
+from snljax.sweep.train import Trainer
+from snljax.sweep.work import Job, Plan, Prepared, Work
 
 _MOST_TASKS = 10_000  # a scheduler's comfort: a task then holds several blocks
 _IN_FLIGHT = 1_000  # where the number of workers is unknown
@@ -46,40 +51,35 @@ class Numerics(NamedTuple):
 class Task(NamedTuple):
     """What a worker needs beside the numbers of its blocks.
 
-    sweep: a name for this call of sweep, so that a worker takes code and data anew for each. code: of the experiment,
-    as the calling process has it. fingerprints: of the programs that it is to train.
+    sweep: a name for this call of sweep, so that a worker takes code and data anew for each. code: the hash of the
+    experiment's functions, as the calling process has them; empty if any will do. fingerprints: of the programs that
+    it is to train. keeper: makes what it keeps blocks in. sharing: how many workers share its machine's memory.
     """
 
     sweep: str
     code: str
     job: Job
     fingerprints: dict[str, str]
-    store: str | None
-    memory: str | int | None
+    keeper: Callable[[], WorkersKeeper]
     sharing: int
-    accept_program: bool
     numerics: Numerics
 
 
 class Outcome(NamedTuple):
     """What a worker says of a block, in plain arrays and text: the experiment's classes may not exist elsewhere.
 
-    arrays: without a store only. error: if it raised.
+    arrays: of a block that is not in a store. error: what it raised; empty if it did not.
     """
 
     block: int
-    arrays: dict[str, np.ndarray] | None
+    arrays: dict[str, np.ndarray]
     diverged: int
-    error: str | None
+    error: str
 
 
 def _ended(error: BaseException) -> ValueError:
-    told = str(error) or type(error).__name__
-    return ValueError(f"executor: it takes no more work ({told}); allowed: one that runs, and the same call again")
-
-
-class WorkerError(RuntimeError):
-    """What a block raised in a worker, as text: not every exception can travel."""
+    reason = str(error) or type(error).__name__
+    return ValueError(f"executor: it takes no more work ({reason}); allowed: one that runs, and the same call again")
 
 
 def check(executor: Any) -> None:
@@ -96,12 +96,6 @@ def check(executor: Any) -> None:
         )
 
 
-def _budget(memory: str | int | None, sharing: int, devices: tuple[Any, ...]) -> int:
-    """Bytes for a worker's device: what it was given, or its share of the default."""
-    shared = memory is None and devices[0].platform == "cpu"
-    return local_devices.parse_memory(memory, devices) // (sharing if shared else 1)
-
-
 def numerics() -> Numerics:
     """Those of this thread, asked without starting JAX."""
     config: Any = jax.config
@@ -114,8 +108,9 @@ def code_here(grid: Grid) -> str:
     return code_of((e.draw, e.init, e.step, e.measure, e.data))
 
 
-def _check_code(grid: Grid, expected: str | None) -> None:
-    if expected is not None and code_here(grid) != expected:
+def _check_code(grid: Grid, expected: str) -> None:
+    """ValueError for other code than the process has that sweeps; no text stands for any code."""
+    if expected and code_here(grid) != expected:
         raise ValueError(
             f"executor: a worker has other code for {grid.experiment.name} than the process that sweeps (a module that "
             "was changed since the worker imported it, or another version of Python); allowed: workers started anew, "
@@ -186,22 +181,10 @@ class Workers:
         )
 
 
-def remote_prepare(
-    workers: Workers,
-    grid: Grid,
-    memory: Any,
-    precision: str,
-    records: tuple[int, ...],
-    block: Block | None,
-    stored: bool,
-    old_fingerprints: bool,
-    accept_program: bool,
-) -> Prepared:
+def remote_prepare(workers: Workers, plan: Plan, needs: Needs) -> Prepared:
     """`prepare` on a worker: the program and its pace are those of the workers, not of this process."""
-    code = None if accept_program else code_here(grid)
-    payload = pack(
-        (grid, memory, workers.sharing, precision, records, block, stored, old_fingerprints, code, numerics())
-    )
+    code = "" if plan.accept_program else code_here(plan.grid)
+    payload = pack((plan, needs._replace(fingerprints=True), workers.sharing, code, numerics()))
     for _ in range(_DEATHS):
         try:
             return workers.submit(_prepare, payload).result()
@@ -216,23 +199,32 @@ def remote_prepare(
 
 def _prepare(payload: bytes) -> Prepared:
     _end_with_parent()
-    grid, memory, sharing, precision, records, block, stored, old_fingerprints, code, wanted = cloudpickle.loads(
-        payload
-    )
-    _check_code(grid, code)
+    plan, needs, sharing, code, wanted = cloudpickle.loads(payload)
+    _check_code(plan.grid, code)
     with wanted.in_force():
-        devices = local_devices.resolve(1, useful=1)
-        budget = _budget(memory, sharing, devices)
-        traced = programs_of(grid, devices, precision, records)
-        return prepare(grid, traced, budget, precision, records, block, stored, True, old_fingerprints, lambda _: None)
+        systems, room = _here(plan, plan.grid, sharing)
+        return prepare(plan, systems, room, needs, lambda _: None)
+
+
+def _here(plan: Plan, grid: Grid, sharing: int) -> tuple[Systems, Room]:
+    """The functions of a sweep for this worker's first device, and what a block may take of it."""
+    devices = local_devices.resolve(1, useful=1)
+    shared = plan.memory is None and devices[0].platform == "cpu"
+    budget = local_devices.parse_memory(plan.memory, devices) // (sharing if shared else 1)
+    return Systems(grid, devices, plan.precision), Room(budget, len(plan.records))
+
+
+def task_of(workers: Workers, job: Job, fingerprints: dict[str, str], keeper: Callable[[], WorkersKeeper]) -> Task:
+    """The task of this call of sweep."""
+    code = "" if job.plan.accept_program else code_here(job.grid)
+    return Task(uuid.uuid4().hex, code, job, fingerprints, keeper, workers.sharing, numerics())
 
 
 def run(
     workers: Workers,
     task: Task,
     blocks: list[int],
-    work_of: Callable[[int], Work],
-    keep: Callable[[int, dict[str, np.ndarray] | None, int], None],
+    take: Callable[[Outcome], None],
     fail: Callable[[Work, Exception], None],
     announce: Callable[[str], None],
 ) -> None:
@@ -246,66 +238,43 @@ def run(
         workers: who train.
         task: what every worker needs.
         blocks: their numbers.
-        work_of: what is in a block.
-        keep: called with each finished block, what is in it (without a store), and its diverged cells.
+        take: called with each block that is finished.
         fail: called with each block that raised or was given up.
         announce: told about workers that died.
     """
     payload = pack(task)
-    size = math.ceil(len(blocks) / _MOST_TASKS)
-    queue = collections.deque(blocks[i : i + size] for i in range(0, len(blocks), size))
-    alone: collections.deque[int] = collections.deque()
-    deaths: collections.Counter[int] = collections.Counter()
+    queue = _Queue(blocks)
     running: dict[Any, list[int]] = {}
     window = workers.count or _IN_FLIGHT
 
-    def died(held: list[int]) -> None:
-        for block in held:
-            deaths[block] += 1
-            if deaths[block] == 1:
-                queue.append([block])
-            elif deaths[block] < _DEATHS:
-                alone.append(block)
-            else:
-                fail(work_of(block), WorkerError(f"its worker died {_DEATHS} times"))
+    def lost(held: list[int]) -> None:
+        for block in queue.lost(held):
+            fail(task.job.work(block), WorkerError(f"its worker died {_DEATHS} times"))
 
     try:
-        while queue or alone or running:
-            while queue and len(running) < window:
-                held = queue.popleft()
-                running[workers.submit(_work, payload, held)] = held
-            if not running:
-                held = [alone.popleft()]
+        while queue.waiting or running:
+            while held := queue.next(len(running), window):
                 running[workers.submit(_work, payload, held)] = held
             done, _ = concurrent.futures.wait(running, timeout=1.0, return_when="FIRST_COMPLETED")
             broken = False
             for future in done:
                 held = running.pop(future)
-                try:
-                    outcomes = future.result()
-                except concurrent.futures.BrokenExecutor:
-                    broken = True
-                    died(held)
-                    continue
-                except concurrent.futures.CancelledError as error:
-                    raise _ended(error) from None
-                except Exception as error:
-                    if type(error).__name__ != "KilledWorker":  # Dask's, which need not be installed
-                        raise
-                    died(held)
-                    continue
+                outcomes, died = _outcomes(future)
+                broken |= isinstance(died, concurrent.futures.BrokenExecutor)
+                if died is not None:
+                    lost(held)
                 for outcome in outcomes:
-                    if outcome.error is None:
-                        keep(outcome.block, outcome.arrays, outcome.diverged)
+                    if outcome.error:
+                        fail(task.job.work(outcome.block), WorkerError(outcome.error))
                     else:
-                        fail(work_of(outcome.block), WorkerError(outcome.error))
+                        take(outcome)
             if broken:
                 concurrent.futures.wait(running)  # a broken pool ends all it has
                 for future, held in running.items():
                     if future.exception() is None:
-                        queue.appendleft(held)  # finished in the same moment: with a store it is skipped
+                        queue.again(held)  # finished in the same moment: with a store it is skipped
                     else:
-                        died(held)
+                        lost(held)
                 running.clear()
                 announce("a worker died; its pool is built anew")
                 workers.rebuild()
@@ -314,62 +283,113 @@ def run(
             future.cancel()
 
 
+class _Queue:
+    """Blocks to train, some at a time; one whose worker died comes again, the second time with nothing beside it."""
+
+    def __init__(self, blocks: list[int]) -> None:
+        size = max(math.ceil(len(blocks) / _MOST_TASKS), 1)
+        self._waiting = collections.deque(blocks[i : i + size] for i in range(0, len(blocks), size))
+        self._alone: collections.deque[int] = collections.deque()
+        self._deaths: collections.Counter[int] = collections.Counter()
+
+    @property
+    def waiting(self) -> bool:
+        return bool(self._waiting or self._alone)
+
+    def next(self, running: int, window: int) -> list[int]:
+        """What to train beside so many that run; nothing if that is enough."""
+        if self._waiting and running < window:
+            return self._waiting.popleft()
+        return [self._alone.popleft()] if self._alone and not self._waiting and running == 0 else []
+
+    def again(self, held: list[int]) -> None:
+        """Not known to be finished."""
+        self._waiting.appendleft(held)
+
+    def lost(self, held: list[int]) -> list[int]:
+        """Their worker died. Those that are given up."""
+        for block in held:
+            self._deaths[block] += 1
+            if self._deaths[block] == 1:
+                self._waiting.append([block])
+            elif self._deaths[block] < _DEATHS:
+                self._alone.append(block)
+        return [block for block in held if self._deaths[block] >= _DEATHS]
+
+
+def _outcomes(future: Any) -> tuple[list[Outcome], Exception | None]:
+    """What a worker says of its blocks, or what it died of."""
+    try:
+        return future.result(), None
+    except concurrent.futures.BrokenExecutor as error:
+        return [], error
+    except concurrent.futures.CancelledError as error:
+        raise _ended(error) from None
+    except Exception as error:
+        if type(error).__name__ != "KilledWorker":  # Dask's, which need not be installed
+            raise
+        return [], error
+
+
+class _Notes:
+    """A `Watcher` in a worker: what is to be said of each block."""
+
+    def __init__(self) -> None:
+        self.diverged: dict[int, int] = {}
+        self.errors: dict[int, str] = {}
+
+    def went(self, steps: int) -> None:
+        """Said when the block is finished."""
+
+    def kept(self, block: int, cells: int, diverged: int) -> None:
+        """To be sent."""
+        self.diverged[block] = diverged
+
+    def failed(self, work: Work, error: Exception) -> None:
+        """To be sent as text."""
+        self.errors[work.block] = f"{type(error).__name__}: {error}"
+
+
 def _work(payload: bytes, blocks: list[int]) -> list[Outcome]:
     """In a worker: train blocks one after the other on its first device."""
     _end_with_parent()
-    task, trainer = _trainer(payload)
-    store = trainer.store
-    outcomes: dict[int, Outcome] = {}
-
-    def keep(finished: Finished, program: tuple[str, str]) -> None:
-        block = finished.work.block
-        if store is not None:
-            store.put(block, finished.arrays, program, finished.seconds, finished.release)
-        arrays = {n: np.array(a) for n, a in finished.arrays.items()} if store is None else None
-        outcomes[block] = Outcome(block, arrays, finished.diverged, None)
-
-    def fail(work: Work, error: Exception) -> None:
-        outcomes[work.block] = Outcome(work.block, None, 0, f"{type(error).__name__}: {error}")
-
-    def tick(works: list[Work], steps: int, resumed: bool = False) -> None:
-        if store is not None:
-            store.writers.beat([w.block for w in works], 0 if resumed else steps)
-
+    task, trainer, keeper = _opened(payload)
+    notes = _Notes()
     with task.numerics.in_force():
-        if store is not None:
-            store.refresh()
-        missing = [b for b in blocks if store is None or not store.is_done(b)]
-        trainer.run(missing, keep, fail, tick)
-        if store is not None:
-            store.writers.beat([], ended=True)
-    return [outcomes.get(block, Outcome(block, None, 0, None)) for block in blocks]
+        trainer.run(keeper.left(blocks), keeper, notes)
+    return [
+        Outcome(
+            block,
+            keeper.sent(block) if block in notes.diverged else {},
+            notes.diverged.get(block, 0),
+            notes.errors.get(block, ""),
+        )
+        for block in blocks
+    ]
 
 
 class _Kept(threading.local):
     """What a thread keeps between tasks of one sweep: a Trainer belongs to one thread."""
 
     payload: bytes = b""
-    trainer: tuple[Task, Trainer] | None = None
+    opened: tuple[Task, Trainer, WorkersKeeper] | None = None
 
 
 _kept = _Kept()
 
 
-def _trainer(payload: bytes) -> tuple[Task, Trainer]:
+def _opened(payload: bytes) -> tuple[Task, Trainer, WorkersKeeper]:
     """Kept between tasks of one sweep, so that a worker traces and reads data once for it."""
-    if _kept.trainer is not None and _kept.payload == payload:
-        return _kept.trainer
-    _kept.trainer = None
+    if _kept.opened is not None and _kept.payload == payload:
+        return _kept.opened
+    _kept.opened = None
     task: Task = cloudpickle.loads(payload)
-    _check_code(task.job.grid, None if task.accept_program else task.code)
+    _check_code(task.job.grid, task.code)
     with task.numerics.in_force():
-        devices = local_devices.resolve(1, useful=1)
-        store = None if task.store is None else Store.open(task.store)
-        budget = _budget(task.memory, task.sharing, devices)
-        traced = programs_of(task.job.grid, devices, task.job.precision, task.job.records)
-        trainer = Trainer(task.job, traced, budget, store, task.accept_program, task.fingerprints)
-    _kept.payload, _kept.trainer = payload, (task, trainer)
-    return _kept.trainer
+        systems, room = _here(task.job.plan, task.job.grid, task.sharing)
+        _kept.opened = task, Trainer(task.job, systems, room, task.fingerprints), task.keeper()
+    _kept.payload = payload
+    return _kept.opened
 
 
 @functools.cache

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.extend.core
 import numpy as np
 
 from snljax.sweep.layout import Block
+from snljax.sweep.returned import Metrics
 
 _COMPILER_BYTES = 100_000_000  # resident after compiling, measured (benchmarks/scaling.py)
 _RECORD_BYTES = 64_000_000
 _RECORD_SHARE = 16  # of the budget
 _COPIES = 3  # of records: from the device, in the block's array, on the way to the disk
+
+
+class Room(NamedTuple):
+    """What a block may take. bytes: per device. records: measurements of each network that wait for the block's end."""
+
+    bytes: int
+    records: int
+
+    @property
+    def for_records(self) -> int:
+        """How many bytes of a block's measurements may lie in memory; beyond that they go to a file."""
+        return min(_RECORD_BYTES, self.bytes // _RECORD_SHARE)
 
 
 def of_stages(stages: Mapping[str, Any], data: Any, devices: int) -> tuple[int, int]:
@@ -43,17 +56,12 @@ def of_compiler(devices: tuple[Any, ...]) -> int:
     return _COMPILER_BYTES // len(devices) if devices[0].platform == "cpu" else 0
 
 
-def for_records(budget: int) -> int:
-    """How many bytes of a block's measurements may lie in memory; beyond that they go to a file."""
-    return min(_RECORD_BYTES, budget // _RECORD_SHARE)
-
-
-def of_records(metrics: Mapping[str, tuple[np.dtype, tuple[int, ...]]], block: Block, records: int, budget: int) -> int:
+def of_records(metrics: Metrics, block: Block, room: Room) -> int:
     """What a block's measurements take of the memory while they wait for its end."""
-    return _COPIES * min(record_bytes(metrics, block) * records, for_records(budget))
+    return _COPIES * min(record_bytes(metrics, block) * room.records, room.for_records)
 
 
-def record_bytes(metrics: Mapping[str, tuple[np.dtype, tuple[int, ...]]], block: Block) -> int:
+def record_bytes(metrics: Metrics, block: Block) -> int:
     """One measurement of a whole block."""
     one = sum(dtype.itemsize * int(np.prod(inner, dtype=np.int64)) for dtype, inner in metrics.values())
     return one * block.seeds * block.points

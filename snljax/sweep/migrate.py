@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from snljax.sweep import files
+from snljax.sweep.catalogue import FORMAT, MANIFEST, Catalogue
+from snljax.sweep.descriptions import read_description, write_group
 from snljax.sweep.files import StoreError
-from snljax.sweep.store import FORMAT, MANIFEST, Store, read_description, write_group
+from snljax.sweep.store import Store
 
 
 def migrate(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -37,7 +39,7 @@ def migrate(path: str | os.PathLike[str]) -> tuple[int, int]:
     manifest = read_description(path / MANIFEST, path / "data.zarr")
     if manifest.get("format") != 1:
         raise StoreError(f"store: {path} has format {manifest.get('format')}; allowed: 1, which this makes {FORMAT}")
-    store = Store(path, manifest)
+    store = Store(Catalogue(path, manifest))
     kept = lost = 0
     with files.clear_errors(path):
         statics = _seal_programs(store)
@@ -46,7 +48,7 @@ def migrate(path: str | os.PathLike[str]) -> tuple[int, int]:
                 store.discard(block)
                 lost += 1
                 continue
-            marker |= store.meaning(block) | {"static": _static_key(store, block, statics)}
+            marker |= store.catalogue.meaning(block) | {"static": _static_key(store, block, statics)}
             files.replace(path / "done" / f"{block}.json", files.sealed(marker), durable=True)
             kept += 1
         for file in (path / "checkpoints").glob("*.npz"):
@@ -95,6 +97,6 @@ def _seal_programs(store: Store) -> list[str]:
 
 def _static_key(store: Store, block: int, names: list[str]) -> str:
     """The static fields of a block, as `programs.static_key` writes them."""
-    settings = store.settings_of(block)
+    settings = store.catalogue.settings_of(block)
     points = {n: values[0] for n, values in settings["points"].items()}
     return json.dumps({n: (settings["settings"] | points)[n] for n in names}, sort_keys=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from snljax.sweep import files, memory
 from snljax.sweep.layout import Block
+from snljax.sweep.returned import Metrics
 from snljax.variables import missing
 
 _RELEASE_BYTES = 4_000_000  # written to the file before its pages are let go
@@ -33,7 +34,7 @@ class Records:
 
     def __init__(
         self,
-        metrics: Mapping[str, tuple[np.dtype, tuple[int, ...]]],
+        metrics: Metrics,
         block: Block,
         records: int,
         most: int,

@@ -57,7 +57,7 @@ def status(path: str | os.PathLike[str], seconds: float = 0.5) -> Status:
         StoreError: no store, or one whose manifest cannot be read.
     """
     store = Store.open(path)
-    sizes, done = store.layout.sizes(), store.done()
+    sizes, done = store.catalogue.layout.sizes(), store.done()
     finished = np.flatnonzero(done)
     np.random.default_rng().shuffle(finished)
     damaged, checked, until = {}, 0, time.monotonic() + seconds
@@ -70,7 +70,7 @@ def status(path: str | os.PathLike[str], seconds: float = 0.5) -> Status:
     writers = store.writers.all()
     hosts = [_host(name, [w for w in writers if w["host"] == name]) for name in sorted({w["host"] for w in writers})]
     rate = sum(h.rate for h in hosts)
-    steps = max(store.manifest["records"][-1], 1)
+    steps = max(store.catalogue.manifest["records"][-1], 1)
     cells_done = int(sizes[done].sum())
     left = (int(sizes.sum()) - cells_done) * steps
     folder = store.path / "checkpoints"

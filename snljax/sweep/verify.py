@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 from typing import Any, NamedTuple
 
@@ -12,14 +10,17 @@ import numpy as np
 
 from snljax import experiments
 from snljax.experiment import Experiment
-from snljax.sweep import chunks
+from snljax.sweep import arguments, program
 from snljax.sweep import devices as local_devices
 from snljax.sweep.axes import together
 from snljax.sweep.files import StoreError
 from snljax.sweep.grid import Grid
-from snljax.sweep.program import static_key
+from snljax.sweep.keeper import Plain
+from snljax.sweep.memory import Room
+from snljax.sweep.network import Systems
 from snljax.sweep.store import Store
-from snljax.sweep.train import Job, Trainer, programs_of, work_of
+from snljax.sweep.train import Trainer
+from snljax.sweep.work import Finished, Job, Work
 
 
 class Recomputed(NamedTuple):
@@ -65,69 +66,80 @@ def recompute(
     if isinstance(cells, bool) or not isinstance(cells, int) or cells < 1:
         raise ValueError(f"recompute: {cells!r}; allowed: a whole number of cells, 1 or more")
     store = Store.open(path)
-    name = store.manifest["experiment"]
+    m = store.catalogue.manifest
+    name = m["experiment"]
     if experiment is None and name not in experiments.NAMES:
         raise ValueError(
             f"experiment: {name!r} of {store.path} is not the package's; allowed: snl.recompute(store, "
             "experiment=…) in Python, with the one that it was made with"
         )
     known = experiments.get(name) if experiment is None else experiment
-    with jax.enable_x64(store.manifest["dtype"] == "float64"):
-        grid = _grid_of(store, known)
-        m = store.manifest
-        store.check(grid, m["precision"], m["dtype"], m["record_every"])
-        job = Job(store.over(grid), store.layout, tuple(m["records"]), m["precision"])
+    with jax.enable_x64(m["dtype"] == "float64"):
+        plan = arguments.plan_of(_grid_of(store, known), m["record_every"], m["precision"], memory, False)
+        store.catalogue.check(plan)
         devices = local_devices.resolve(1, useful=1)
-        traced = programs_of(job.grid, devices, job.precision, job.records)
-        trainer = Trainer(job, traced, local_devices.parse_memory(memory, devices))
+        job = Job(plan, store.catalogue.over(plan.grid), store.catalogue.layout)
+        room = Room(local_devices.parse_memory(memory, devices), len(plan.records))
+        trainer = Trainer(job, Systems(job.grid, devices, plan.precision), room)
         done = store.done()
-        sizes = np.where(done, store.layout.sizes(), 0)
+        sizes = np.where(done, store.catalogue.layout.sizes(), 0)
         chosen = np.random.default_rng().permutation(int(sizes.sum()))[:cells]
         blocks = np.unique(np.searchsorted(np.cumsum(sizes), chosen, side="right"))
-        wrong = {int(b): found for b in blocks if (found := _differing(store, job, trainer, int(b)))}
+        wrong = {int(b): found for b in blocks if (found := _differing(store, trainer, int(b)))}
     return Recomputed(len(chosen), len(blocks), wrong)
 
 
-def _differing(store: Store, job: Job, trainer: Trainer, block: int) -> list[str]:
+class _Compared(Plain):
+    """Compares a block with what the store has of it, and keeps nothing."""
+
+    def __init__(self, store: Store, marker: dict[str, Any]) -> None:
+        self.store, self.marker, self.found = store, marker, list[str]()
+
+    def put(self, finished: Finished) -> None:
+        """Compare all bits."""
+        self.found += self.store.differing(finished.work.block, self.marker, finished.arrays)
+
+
+class _Strict:
+    """A `Watcher` that takes no error."""
+
+    def went(self, steps: int) -> None:
+        """Nobody asks."""
+
+    def kept(self, block: int, cells: int, diverged: int) -> None:
+        """Compared."""
+
+    def failed(self, work: Work, error: Exception) -> None:
+        """Nothing can be said of the block."""
+        raise error
+
+
+def _differing(store: Store, trainer: Trainer, block: int) -> list[str]:
     """The arrays of a block whose chunks another training writes otherwise."""
     marker = store.marker(block)
     if marker is None:
         return ["marker"]
-    config = work_of(job, block).config
-    here = {trainer.traced.fingerprint(config, store.block)}
-    if store.manifest.get("migrated"):
-        here.add(trainer.traced.old_fingerprint(config, store.block))
+    config = trainer.job.work(block).config
+    recipe = trainer.systems.recipe(config, store.catalogue.block)
+    here = {program.fingerprint(recipe)}
+    if store.catalogue.manifest.get("migrated"):
+        here.add(program.old_fingerprint(recipe))
     if marker["program"] not in here:
         raise StoreError(
-            f"store: {store.path}, block {block} was trained by another program than {static_key(config)} is here "
+            f"store: {store.path}, block {block} was trained by another program than {recipe.static_key} is here "
             "(another version of jax, another device, or other code), whose bits differ anyway; allowed: that program"
         )
-    found: list[str] = []
-
-    def compare(finished: Any, _: Any) -> None:
-        for name, sha in marker["arrays"].items():
-            digest = hashlib.sha256()
-            shape, dtype = store.chunk_of(block, name)
-            # What does not fit into the store's dtype is not what the store has.
-            with contextlib.suppress(StoreError):
-                for piece in chunks.encoded(name, finished.arrays[name], store.block, shape, dtype):
-                    digest.update(piece)
-            if digest.hexdigest() != sha:
-                found.append(name)
-
-    def fail(_: Any, error: Exception) -> None:
-        raise error
-
-    trainer.run([block], compare, fail, lambda *_: None)
-    return found
+    compared = _Compared(store, marker)
+    trainer.run([block], compared, _Strict())
+    return compared.found
 
 
 def _grid_of(store: Store, experiment: Experiment) -> Grid:
     """The grid of all that was ever asked of a store."""
-    m = store.manifest
+    m = store.catalogue.manifest
     bundles, named = [], {}
     for axis in m["axes"]:
-        rows = store.values[axis["name"]]
+        rows = store.catalogue.values[axis["name"]]
         columns = {f: [row[i] for row in rows] for i, f in enumerate(axis["fields"])}
         if axis["numbered"]:
             named[axis["name"]] = together(**columns)
@@ -135,6 +147,6 @@ def _grid_of(store: Store, experiment: Experiment) -> Grid:
             bundles.append(together(**columns))
         else:
             named |= columns
-    seeds = [row[0] for row in store.values["seed"]]
+    seeds = [row[0] for row in store.catalogue.values["seed"]]
     settings = {n: "none" if v is None else v for n, v in m["settings"].items()}
     return Grid(experiment, *bundles, reading=m["reading"], **settings, **named, seed=seeds)

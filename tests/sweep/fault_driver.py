@@ -18,11 +18,13 @@ from concurrent.futures import ProcessPoolExecutor
 
 import jax
 import numpy as np
-from harness import POWERS
+from harness import POWERS, finished
 
 import snljax as snl
-from snljax.sweep import train
-from snljax.sweep.program import static_key
+from snljax.sweep import pace
+from snljax.sweep.arguments import plan_of
+from snljax.sweep.layout import Block
+from snljax.sweep.statics import static_key
 from snljax.sweep.store import Store
 
 FOLDER = os.environ.get("FAULT_FOLDER", "")  # where the trap is laid; empty in the test's own process
@@ -106,7 +108,7 @@ def lay(folder: pathlib.Path, operations: int, how: str, workers: bool = False) 
 if FOLDER:
     spring(FOLDER)
     # Checkpoints every moment, so that kills fall into writing and resuming them.
-    train._CHECKPOINT_SECONDS, train._CHECKPOINT_SHARE, train._SEGMENT_SECONDS = 0.08, 0, 0.02
+    pace.CHECKPOINT_SECONDS, pace.CHECKPOINT_SHARE, pace.SEGMENT_SECONDS = 0.08, 0, 0.02
     if multiprocessing.parent_process() is not None:
         pathlib.Path(FOLDER, f"worker-{os.getpid()}").touch()
 
@@ -132,19 +134,18 @@ def operations(folder: str) -> None:
 
     warnings.simplefilter("ignore")
     grid = snl.Grid(POWERS, rate=[0.5, 0.25], seed=range(2), steps=1)
-    shared = {"block": [1, 2], "record_every": None, "records": [1], "precision": "highest", "dtype": "float32"}
-    shared |= {"versions": {}, "device": "none"}
+    plan = plan_of(grid, None, "highest", None, False)
 
     def make(path: pathlib.Path) -> None:
-        store = Store.create(path, grid, shared)
-        store.grow(grid, {"mean": ("float32", ())})
-        store.admit({static_key(grid.config): "program"}, {}, {"jax": "x"}, False)
+        store = Store.create(path, plan, Block(1, 2), {"versions": {}, "device": "none"})
+        store.grow(grid, {"mean": (np.dtype(np.float32), ())})
+        store.accepted.admit({static_key(grid.config): "program"}, {}, {"jax": "x"}, False)
         for block in range(2):
             if store.is_done(block):
                 assert not store.damaged(block)
                 continue
             arrays = {"mean": np.full((1, 2), block + 1.0, np.float32), "first_bad_step": np.full((1, 2), -1)}
-            store.put(block, arrays, (static_key(grid.config), "program"), 0.0)
+            store.put(finished(block, arrays, (static_key(grid.config), "program")))
         again = Store.open(path)
         assert again.done().all()
         assert not any(again.damaged(block) for block in range(2))

@@ -15,8 +15,7 @@ from harness import PAPER, PowersMetrics, assert_same_bits, bits, need_devices
 import snljax as snl
 from snljax import Grid, experiments
 from snljax.experiments.topk_pruning import EXPERIMENT
-from snljax.sweep import engine
-from snljax.sweep.program import Programs
+from snljax.sweep import program, progress
 from snljax.variables import DIVERGED, DONE, PENDING
 
 BLOCK = (1, 4)
@@ -281,14 +280,14 @@ def stop_at_update(monkeypatch, last):
     """A progress bar whose update number ``last`` is Ctrl-C."""
     calls = []
 
-    class Bar(engine.tqdm):
+    class Bar(progress.tqdm):
         def update(self, n=1):
             calls.append(n)
             if len(calls) == last:
                 raise KeyboardInterrupt
             return super().update(n)
 
-    monkeypatch.setattr(engine, "tqdm", Bar)
+    monkeypatch.setattr(progress, "tqdm", Bar)
 
 
 @pytest.mark.parametrize(("last", "finished"), [(1, 0), (2, 1), (3, 2)])
@@ -313,20 +312,20 @@ def test_ctrl_c_keeps_the_finished_blocks(powers, monkeypatch, last, finished, r
 
 def test_ctrl_c_between_segments_of_a_block(powers, monkeypatch):
     """The device's programs may be interrupted at any call, here the third advance of the second block."""
-    build, calls = Programs.build, []
+    build, calls = program.build, []
 
     def fragile(*arguments):
-        program = build(*arguments)
+        built = build(*arguments)
 
         def advance(*inputs):
             calls.append(inputs)
             if len(calls) == 6:
                 raise KeyboardInterrupt
-            return program.advance(*inputs)
+            return built.advance(*inputs)
 
-        return program._replace(advance=advance)
+        return built._replace(advance=advance)
 
-    monkeypatch.setattr(Programs, "build", fragile)
+    monkeypatch.setattr(program, "build", fragile)
     grid = Grid(powers, rate=[0.5, 0.25, 2.0, 1.0], seed=[0, 1], steps=6)
     with pytest.raises(snl.Interrupted) as stopped:
         sweep(grid, block=(2, 2), record_every=2)

@@ -29,8 +29,9 @@ from fault_driver import OPTIONS, POISONED, slow_grid
 from harness import POWERS, PYTHONPATH, assert_same_bits, need_devices
 
 import snljax as snl
+from snljax.sweep.checkpoint import Checkpoint
 from snljax.sweep.status import status
-from snljax.sweep.store import Checkpoint, Store
+from snljax.sweep.store import Store
 from snljax.variables import DONE, PENDING
 
 SHARDS = ("first of two", "second of two")
@@ -282,9 +283,9 @@ def cut(file, rng):
 def blocks_of(path, ds):
     """The block of each cell, as the Dataset lies."""
     store = Store.open(path)
-    cells = store.layout.locate([np.arange(len(v)) for v in store.values.values()])
-    assert list(ds.sizes)[:3] == list(store.values)
-    return cells // store.layout.slots
+    layout, values = store.catalogue.layout, store.catalogue.values
+    assert list(ds.sizes)[:3] == list(values)
+    return layout.locate([np.arange(len(v)) for v in values.values()]) // layout.slots
 
 
 @pytest.mark.parametrize("damage", [flip, cut])

@@ -26,19 +26,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from harness import POWERS, PYTHONPATH, TESTS, PowersConfig, PowersMetrics, assert_same_bits
+from harness import POWERS, PYTHONPATH, TESTS, PowersConfig, PowersMetrics, assert_same_bits, finished
 
 import snljax as snl
 from snljax import Grid, StoreError, field
-from snljax.sweep import files
-from snljax.sweep import program as programs
-from snljax.sweep import store as stores
+from snljax.sweep import catalogue, files, program, tracing
 from snljax.sweep.layout import Block
-from snljax.sweep.program import Programs
 from snljax.sweep.records import Records
 from snljax.sweep.store import Store
-from snljax.variables import DIVERGED, DONE, PENDING
 from snljax.sweep.writers import Writers
+from snljax.variables import DIVERGED, DONE, PENDING
 
 RATES = [0.1, 0.2, 0.3, 0.4]
 
@@ -154,7 +151,7 @@ def test_a_lost_description_is_taken_from_its_copy(grown, names, turned):
 
 @pytest.mark.parametrize("names", [("grids/2.json", "data.zarr/2"), ("grids", "data.zarr")])
 def test_without_a_description_and_its_copy_a_store_is_refused(grown, one_line, monkeypatch, names):
-    monkeypatch.setattr(stores, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(catalogue, "PATIENCE_SECONDS", 0.1)
     path, grid, _ = grown
     lose(path, *names)
     for call in (lambda: sweep(grid, path), lambda: snl.open_store(path)):
@@ -291,14 +288,14 @@ def test_a_global_that_changes_while_a_sweep_runs_changes_nothing(monkeypatch):
     grid = Grid(own, rate=[1e-30, 1.0], steps=3)
     expected = sweep(grid, block=(1, 1))
 
-    build = Programs.build
+    build = program.build
 
     def changing(*arguments):
-        program = build(*arguments)
+        built = build(*arguments)
         monkeypatch.setitem(globals(), "FACTOR", 1.0)
-        return program
+        return built
 
-    monkeypatch.setattr(Programs, "build", changing)
+    monkeypatch.setattr(program, "build", changing)
     assert_same_bits(sweep(grid, block=(1, 1)), expected)
     assert expected.first_bad_step.values.tolist() == [-1, 2]
 
@@ -369,7 +366,7 @@ def test_user_code_runs_under_no_lock():
 def test_what_jax_remembers_is_let_go_only_while_nobody_traces(monkeypatch):
     """Or the other thread's text would come out in other pieces, and its program be refused."""
     cleared, inside = [], []
-    monkeypatch.setattr(programs, "_MOST_MOMENTS", 1)
+    monkeypatch.setattr(tracing, "MOST_MOMENTS", 1)
     monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(1))
 
     def step(config, draw, x, t):
@@ -1165,10 +1162,10 @@ def test_recomputing_finds_numbers_that_are_not_their_settings(grown):
     assert snl.recompute(path, cells=100, experiment=POWERS) == (12, 6, {})
     store = Store.open(path)
     marker = store.marker(2)
-    values = {n: np.array(store._values(n, 2)[1]) for n in marker["arrays"]}
+    values = {n: np.array(store.values_of(n, 2)[1]) for n in marker["arrays"]}
     arrays = {n: v.reshape(1, 2, *v.shape[1:]) for n, v in values.items()}
     arrays["mean"][0, 1] += 1e-3
-    store.put(2, arrays, (marker["static"], marker["program"]), 0.0)
+    store.put(finished(2, arrays, (marker["static"], marker["program"])))
     assert not store.damaged(2)
     assert snl.recompute(path, cells=100, experiment=POWERS).wrong == {2: ["mean"]}
 
@@ -1282,4 +1279,4 @@ def test_a_store_keeps_only_what_it_can_hold_exactly(old, monkeypatch):
     store = Store.open(old)
     arrays = {"above_one": np.full((1, 4, 1), 16_777_217, np.int32), "first_bad_step": np.full((1, 4), -1, np.int32)}
     with pytest.raises(StoreError, match="above_one: the store keeps it as float32"):
-        store.put(1, arrays, ("{}", "x"), 0.0)
+        store.put(finished(1, arrays, ("{}", "x")))

@@ -13,7 +13,8 @@ from harness import PowersMetrics, assert_same_bits
 import snljax as snl
 from snljax import Experiment, Grid, field
 from snljax.sweep.layout import Block
-from snljax.sweep.program import Programs
+from snljax.sweep.network import Systems
+from snljax.sweep.program import traced
 
 
 @jax.tree_util.register_dataclass
@@ -71,18 +72,17 @@ def test_data_reach_all_functions_and_are_loaded_once():
 def test_data_are_an_argument_not_a_constant_and_on_each_device(two_devices):
     """No program grows with the data; two devices give the bits of one."""
     grid = Grid(system(lambda config: TABLE), rate=[1.0], seed=[0])
-    programs = Programs(grid.experiment, frozenset({"rate"}), tuple(two_devices[:1]), "highest", records=1)
-    traced = programs.trace(grid.config, Block(1, 1))
-    assert all(np.size(c) < TABLE.size for stage in traced.stages.values() for c in stage.jaxpr.consts)
-    assert "dense<[[0.0" not in traced.stages["advance"].lower().as_text()
+    stages = traced(Systems(grid, tuple(two_devices[:1]), "highest").recipe(grid.config, Block(1, 1))).stages
+    assert all(np.size(c) < TABLE.size for stage in stages.values() for c in stage.jaxpr.consts)
+    assert "dense<[[0.0" not in stages["advance"].lower().as_text()
     assert_same_bits(sweep(system(lambda config: TABLE)), sweep(system(lambda config: TABLE), devices=2))
 
 
 def test_data_count_in_the_memory_of_a_block():
     small, large = (
-        Programs(s, frozenset({"rate"}), tuple(jax.local_devices()[:1]), "highest", records=1)
-        .trace(Config(), Block(1, 1))
-        .memory
+        traced(
+            Systems(Grid(s, rate=[1.0]), tuple(jax.local_devices()[:1]), "highest").recipe(Config(), Block(1, 1))
+        ).memory
         for s in (system(lambda config: TABLE), system(lambda config: np.zeros((1_000_000, 2), np.float32)))
     )
     assert large - small >= 8_000_000

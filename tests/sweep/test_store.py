@@ -15,6 +15,7 @@ import time
 import types
 from typing import NamedTuple
 
+import cloudpickle
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,9 +27,8 @@ from hypothesis import strategies as st
 
 import snljax as snl
 from snljax import Grid
-from snljax.sweep import program as programs
-from snljax.sweep import store as stores
-from snljax.sweep import train
+from snljax.sweep import pace, program
+from snljax.sweep.checkpoint import Checkpoint
 from snljax.sweep.status import report, status
 from snljax.sweep.store import Store
 from snljax.variables import DIVERGED, PENDING
@@ -150,7 +150,7 @@ def test_more_values_and_seeds_train_no_old_cell(tmp_path):
     rates = np.linspace(0.1, 0.9, 20)
     small, large = grid_of(rate=rates[::2], seed=[0, 1]), grid_of(rate=rates, seed=[0, 1, 2])
     sweep(small, tmp_path / "a")
-    before, cells = markers_of(tmp_path / "a"), Store.open(tmp_path / "a").layout.cells
+    before, cells = markers_of(tmp_path / "a"), Store.open(tmp_path / "a").catalogue.layout.cells
     grown = sweep(large, tmp_path / "a")
     after = markers_of(tmp_path / "a")
     assert before.items() <= after.items()
@@ -179,7 +179,9 @@ def test_part_of_a_grid_is_read_and_its_missing_part_trained(whole, tmp_path):
         asked |= {(r, s) for r in rate for s in seed}
     everything = snl.open_store(tmp_path / "a")
     assert everything.rate.values.tolist() == sorted(everything.rate.values.tolist())
-    assert int((everything.status != PENDING).sum()) == 3 * len(asked) == Store.open(tmp_path / "a").layout.cells
+    assert (
+        int((everything.status != PENDING).sum()) == 3 * len(asked) == Store.open(tmp_path / "a").catalogue.layout.cells
+    )
     assert_same_bits(sweep(grid_of(), tmp_path / "a"), whole)
 
 
@@ -257,9 +259,9 @@ def test_a_long_block_goes_on_from_its_checkpoint(tmp_path, monkeypatch, record_
     grid = grid_of(noisy(None), rate=[0.5, 0.9, 1e30, 1.0], seed=[0, 1], spread=0.1, steps=400)
     options = {"record_every": record_every, "devices": devices}
     expected = sweep(grid, **options)
-    monkeypatch.setattr(train, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(train, "_CHECKPOINT_SHARE", 0)
-    monkeypatch.setattr(train, "_SEGMENT_SECONDS", 1e-9)  # segments stay short
+    monkeypatch.setattr(pace, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(pace, "CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr(pace, "SEGMENT_SECONDS", 1e-9)  # segments stay short
     save, saved = Store.save_checkpoint, []
 
     def fragile(self, block, checkpoint):
@@ -273,12 +275,13 @@ def test_a_long_block_goes_on_from_its_checkpoint(tmp_path, monkeypatch, record_
         with pytest.raises(snl.Interrupted):
             sweep(grid, tmp_path / "a", **options)
     stopped = Store.open(tmp_path / "a")
-    left = [c for b in range(stopped.layout.blocks) if (c := stopped.checkpoint(b)) is not None]
+    blocks_there = stopped.catalogue.layout.blocks
+    left = [c for b in range(blocks_there) if (c := stopped.checkpoint(b)) is not None]
     assert left
     assert 0 < max(c.step for c in left) < 400
-    sizes = stopped.layout.sizes()
+    sizes = stopped.catalogue.layout.sizes()
     before = 400 * sizes[stopped.done()].sum()
-    before += sum(c.step * sizes[b] for b in range(stopped.layout.blocks) if (c := stopped.checkpoint(b)) is not None)
+    before += sum(c.step * sizes[b] for b in range(blocks_there) if (c := stopped.checkpoint(b)) is not None)
     assert_same_bits(sweep(grid, tmp_path / "a", **options), expected)
     assert (expected.status == DIVERGED).any()
     assert not list((tmp_path / "a" / "checkpoints").glob("*.npz"))
@@ -291,7 +294,7 @@ def test_a_damaged_checkpoint_is_none(tmp_path):
     sweep(grid, tmp_path / "a")
     store = Store.open(tmp_path / "a")
     store.discard(0)
-    store.save_checkpoint(0, stores.Checkpoint(3, 1.0, "x", {"state_0": np.zeros(3, np.float32)}))
+    store.save_checkpoint(0, Checkpoint(3, 1.0, "x", {"state_0": np.zeros(3, np.float32)}))
     assert store.checkpoint(0).step == 3
     file = tmp_path / "a" / "checkpoints" / "0.npz"
     file.write_bytes(file.read_bytes()[:-20])
@@ -346,8 +349,8 @@ def test_another_version_of_jax_is_refused_until_accepted(one_line, tmp_path, mo
     path, part = tmp_path / "a", grid_of(rate=RATES[:2])
     sweep(part, path)
     old = {json.loads(f.read_bytes())["program"] for f in (path / "done").glob("*.json")}
-    made_by = programs.made_by
-    monkeypatch.setattr(programs, "made_by", lambda devices: made_by(devices) | {"jax": "99.0"})
+    made_by = program.made_by
+    monkeypatch.setattr(program, "made_by", lambda devices: made_by(devices) | {"jax": "99.0"})
     one_line(lambda: sweep(grid_of(), path), f"jax {jax.__version__} there, 99.0 here", "accept_program")
     assert_same_bits(sweep(grid_of(), path, accept_program=True), sweep(grid_of()))
     sweep(grid_of(), path)
@@ -400,14 +403,14 @@ def test_a_config_of_a_notebook_is_registered_where_it_arrives():
     class Config(PowersConfig):
         pass
 
-    state = Grid(POWERS, rate=[0.5, 0.25], steps=2).__getstate__()
+    state = dict(Grid(POWERS, rate=[0.5, 0.25], steps=2).__dict__)
     state["config"] = Config()
     assert len(jax.tree.leaves(state["config"])) == 1
     arrived = Grid.__new__(Grid)
     arrived.__setstate__(state)
     assert len(jax.tree.leaves(arrived.config)) == 4  # rate, start, spread, steps
     assert isinstance(POWERS.readings, types.MappingProxyType)
-    assert isinstance(state["experiment"].readings, dict)
+    assert isinstance(cloudpickle.loads(cloudpickle.dumps(POWERS)).readings, dict)
 
 
 # --- reading ----------------------------------------------------------------------------------------
@@ -463,7 +466,7 @@ def test_other_tools_can_read_the_arrays(kept):
     array = group["0/values"]
     assert array.metadata.dimension_names == ("cell", "values_0")
     assert array.chunks[0] == BLOCK[0] * BLOCK[1]
-    assert array.shape[0] == Store.open(kept).layout.blocks * array.chunks[0]
+    assert array.shape[0] == Store.open(kept).catalogue.layout.blocks * array.chunks[0]
 
 
 def test_trajectories(tmp_path):
@@ -488,7 +491,7 @@ def test_one_cell(tmp_path):
 def test_writers_begin_apart_and_leave_each_other_their_blocks(tmp_path):
     sweep(grid_of(), tmp_path / "a")
     first, second = Store.open(tmp_path / "a"), Store.open(tmp_path / "a")
-    blocks = np.arange(first.layout.blocks)
+    blocks = np.arange(first.catalogue.layout.blocks)
     for block in blocks.tolist():
         first.discard(block)
     first.writers.beat([0, 1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,19 +21,6 @@ _BETTER = 1.05
 _PROBING_SHARE = 0.15  # of the time that the sweep would take without it
 _BLOCKS_A_DEVICE = 8  # fewer are a bad unit of work to share and to resume
 _MOST_STEPS = 2**30  # step numbers are int32
-STORE_SECONDS = 0.004  # to write a block, measured
-
-
-def parse_block(block: Any) -> Block | None:
-    """A Block, or None to let time decide."""
-    if block is None:
-        return None
-    whole = isinstance(block, (tuple, list)) and all(
-        isinstance(b, numbers.Integral) and not isinstance(b, bool) for b in block
-    )
-    if not whole or len(block) != 2 or min(block) < 1:
-        raise ValueError(f"block: {block!r} is not a shape; allowed: (seeds, points), whole numbers of 1 or more")
-    return Block(*map(int, block))
 
 
 def start_width(devices: tuple[Any, ...]) -> int:

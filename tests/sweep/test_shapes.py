@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from snljax.sweep import blocks
+from snljax.sweep import shapes
 from snljax.sweep.layout import Block
 from snljax.sweep.program import OverBudgetError
 
@@ -22,7 +22,7 @@ def choose(speed, points=1000, seeds=30, work=LONG, largest=10**9):
             raise OverBudgetError(1)
         return shape.seeds * shape.points
 
-    return blocks.choose(build, lambda width, shape: speed(width), points, seeds, work, CORES, 1, lambda text: None)
+    return shapes.choose(build, lambda width, shape: speed(width), points, seeds, work, CORES, 1, lambda text: None)
 
 
 @pytest.mark.parametrize("best", [1, 2, 4, 8, 32])

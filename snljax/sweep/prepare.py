@@ -1,0 +1,183 @@
+"""Before the first block: every program of a sweep traced, its block shape chosen, its names checked."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from snljax.experiment import dims_of
+from snljax.sweep import program
+from snljax.sweep import shapes as block_shapes
+from snljax.sweep.grid import Grid
+from snljax.sweep.layout import Block
+from snljax.sweep.memory import Room
+from snljax.sweep.network import Systems
+from snljax.sweep.program import OverBudgetError, Program
+from snljax.sweep.returned import Metrics
+from snljax.sweep.statics import static_key
+from snljax.sweep.train import Trainer, too_large
+from snljax.sweep.work import Plan, Prepared, in_memory
+
+Announce = Callable[[str], None]
+
+
+class Needs(NamedTuple):
+    """What whoever keeps the blocks asks for.
+
+    block: the only shape that it takes, or None to let time decide. seconds: that keeping one block takes.
+    fingerprints, old_fingerprints: whether it compares programs, and with those of version 1 of stores.
+    """
+
+    block: Block | None
+    seconds: float
+    fingerprints: bool
+    old_fingerprints: bool
+
+
+def prepare(plan: Plan, systems: Systems, room: Room, needs: Needs, announce: Announce) -> Prepared:
+    """Trace every program of a plan, and choose the block shape where none is given.
+
+    Args:
+        plan, systems, room: of the sweep.
+        needs: of what will keep its blocks.
+        announce: told about programs that are compiled only to be measured.
+
+    Returns:
+        Prepared.
+
+    Raises:
+        ValueError: if there is too little room, or the experiment's functions do not fit together.
+    """
+    configs = list(plan.grid.configs())
+    by_program = {static_key(c): systems.metrics(c) for c in configs}
+    metrics = _joined(plan.grid, by_program.values())
+    chosen, discarded = (needs.block, []) if needs.block else _fastest(plan, systems, room, needs.seconds, announce)
+    while (over := _over(systems, configs, chosen, room)) is not None:
+        if needs.block or chosen == Block(1, 1):
+            raise too_large(room, chosen, over)
+        chosen = Block(max(chosen.seeds // 2, 1), chosen.points if chosen.seeds > 1 else chosen.points // 2)
+    recipes = {static_key(c): systems.recipe(c, chosen) for c in configs}
+    devices = systems.devices
+    return Prepared(
+        block=chosen,
+        metrics=metrics,
+        by_program=by_program,
+        fingerprints={k: program.fingerprint(r) for k, r in recipes.items()} if needs.fingerprints else {},
+        old_fingerprints={k: program.old_fingerprint(r) for k, r in recipes.items()} if needs.old_fingerprints else {},
+        probes=len(discarded),
+        probe_seconds=sum(p.seconds for p in discarded),
+        made_by=program.made_by(devices),
+        device=f"{devices[0].device_kind} ({devices[0].platform})",
+    )
+
+
+def _fastest(
+    plan: Plan, systems: Systems, room: Room, seconds: float, announce: Announce
+) -> tuple[Block, list[Program]]:
+    """The shape that measures fastest, and the programs that were compiled for that alone."""
+    grid, config = plan.grid, next(iter(plan.grid.configs()))
+    points = math.prod(len(a.coordinate) for a, s in zip(grid.point_axes, grid.static_axes, strict=True) if not s)
+    return block_shapes.choose(
+        lambda shape: program.build(systems.recipe(config, shape), room),
+        lambda compiled, shape: _rate(Trainer(in_memory(plan, shape), systems, room), compiled, seconds),
+        points,
+        len(grid.seeds),
+        grid.cells * plan.steps,
+        systems.devices,
+        room.bytes,
+        announce,
+    )
+
+
+def _rate(trainer: Trainer, compiled: Program, seconds: float) -> float:
+    """Network-steps per second of a sweep of such blocks, with what each block costs beside its steps."""
+    job, devices = trainer.job, len(trainer.devices)
+    works = [job.work(block) for block in range(min(devices, job.layout.blocks))]
+    works = [w for w in works if static_key(w.config) == static_key(works[0].config)]
+    fixed = trainer.fixed(works[0].config)
+
+    def once() -> float:
+        since = time.perf_counter()
+        jax.block_until_ready(compiled.measure(fixed, trainer.start(compiled, works)))
+        return time.perf_counter() - since
+
+    once()
+    start = trainer.start(compiled, works)
+
+    def advance(first: int, stop: int) -> Any:
+        return compiled.advance(fixed | {"start": np.int32(first), "stop": np.int32(stop)}, start)
+
+    networks = job.layout.slots * devices
+    work = networks * job.plan.steps
+    training = work / block_shapes.measured_rate(advance, networks)
+    return work / (training + len(job.plan.records) * once() + seconds * devices)
+
+
+def _over(systems: Systems, configs: list[Any], block: Block, room: Room) -> OverBudgetError | None:
+    """The first program that does not fit. Near the budget only the compiler knows; elsewhere tracing says enough."""
+    for config in configs:
+        recipe = systems.recipe(config, block)
+        needed = program.needed(recipe, room)
+        if needed > room.bytes:
+            return OverBudgetError(needed)
+        try:
+            if needed > room.bytes // 2:
+                program.build(recipe, room)
+        except OverBudgetError as over:
+            return over
+    return None
+
+
+def _joined(grid: Grid, by_program: Iterable[Metrics]) -> Metrics:
+    """What is measured, over all programs; ValueError where the Dataset could not be labelled."""
+    metrics: Metrics = {}
+    for one in by_program:
+        for name, (dtype, inner) in one.items():
+            had_dtype, had = metrics.get(name, (dtype, inner))
+            if len(had) != len(inner):
+                raise ValueError(
+                    f"{name}: of {grid.experiment.name} has {len(had)} dimensions and {len(inner)}, over the values of "
+                    "a static field; allowed: as many for all"
+                )
+            if dtype != had_dtype and {dtype.kind, had_dtype.kind} != {"f"}:
+                raise ValueError(
+                    f"{name}: of {grid.experiment.name} is {had_dtype} and {dtype}, over the values of a static field; "
+                    "allowed: one dtype, or floating ones"
+                )
+            metrics[name] = (np.result_type(dtype, had_dtype), tuple(map(max, zip(inner, had, strict=True))))
+    _check_names(grid, {n: inner for n, (_, inner) in metrics.items()})
+    return metrics
+
+
+def _check_names(grid: Grid, shapes: dict[str, tuple[int, ...]]) -> None:
+    """ValueError where metrics, their dimensions and the axes of a grid have names or lengths that collide."""
+    experiment, taken = grid.experiment, {n for axis in grid.axes for n in (axis.name, *axis.fields)}
+    for name in taken & shapes.keys():
+        raise ValueError(f"{name}: an axis, and a metric of {experiment.name}; allowed: another name for the axis")
+    lengths: dict[str, tuple[str, int]] = {}
+    for name, inner in shapes.items():
+        own = dims_of(experiment).get(name)
+        if own is None:
+            continue
+        if isinstance(own, str) or len(own) != len(inner) or not all(isinstance(d, str) for d in own):
+            raise ValueError(
+                f"dims: {name} of {experiment.name} has {own!r} for its shape {list(inner)}; "
+                f"allowed: a tuple of {len(inner)} names"
+            )
+        for dim, length in zip(own, inner, strict=True):
+            if dim in taken or dim in ("seed", "step") or dim in shapes or own.count(dim) > 1:
+                raise ValueError(
+                    f"dims: {name} of {experiment.name} calls a dimension {dim!r}, which is an axis, a metric or given "
+                    "twice; allowed: another name"
+                )
+            other, had = lengths.setdefault(dim, (name, length))
+            if had != length:
+                raise ValueError(
+                    f"dims: {dim!r} of {experiment.name} has length {had} in {other} and {length} in {name}; "
+                    "allowed: one length for one name"
+                )

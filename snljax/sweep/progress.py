@@ -1,0 +1,91 @@
+"""What a sweep tells while it runs: lines, a bar, and what failed."""
+
+from __future__ import annotations
+
+import sys
+
+from tqdm.auto import tqdm
+
+from snljax.sweep.prepare import Announce
+from snljax.sweep.work import Job, Work
+from snljax.wording import one_line
+
+_SHOWN = 5  # failed blocks that an error spells out
+_MOST = 300  # characters of what a block raised
+
+
+class WorkerError(RuntimeError):
+    """What a block raised in a worker, as text: not every exception can travel."""
+
+
+def announcer(name: str, shown: bool) -> Announce:
+    """Writes lines beside the bar, or nothing."""
+
+    def announce(text: str) -> None:
+        if shown:
+            tqdm.write(f"{name}: {text}", file=sys.stderr)
+
+    return announce
+
+
+class Progress:
+    """A `Watcher` with a bar. finished, diverged: cells. failures: what is in a block -> what it raised.
+
+    Args:
+        job: whose blocks are trained.
+        wanted, finished: cells that were asked for, and those that are there already.
+        announce: writes lines.
+        shown: whether there is a bar.
+    """
+
+    def __init__(self, job: Job, wanted: int, finished: int, announce: Announce, shown: bool) -> None:
+        self.job, self.wanted, self.finished, self.announce = job, wanted, finished, announce
+        self.diverged = 0
+        self.failures: dict[str, Exception] = {}
+        self.bar = tqdm(
+            total=wanted * job.plan.steps,
+            initial=finished * job.plan.steps,
+            desc=job.grid.experiment.name,
+            unit="step",
+            unit_scale=True,
+            disable=not shown,
+            smoothing=0.1,
+            dynamic_ncols=True,
+        )
+        self._show()
+
+    def went(self, steps: int) -> None:
+        """So many network-steps are done."""
+        self.bar.update(steps)
+
+    def kept(self, block: int, cells: int, diverged: int) -> None:
+        """A block is kept."""
+        self.finished += cells
+        self.diverged += diverged
+        self._show()
+
+    def failed(self, work: Work, error: Exception) -> None:
+        """A block raised; the others go on."""
+        text = f"block {work.block} ({self.job.described(work)})"
+        self.failures[text] = error
+        self.announce(f"{text} raised {_told(error)}; the others go on")
+
+    def what_failed(self, place: str) -> str:
+        """All failures in one line. place: where the others are."""
+        told = [f"{text}: {_told(error)}" for text, error in list(self.failures.items())[:_SHOWN]]
+        more = len(self.failures) - len(told)
+        return (
+            f"{len(self.failures)} blocks raised, all others are trained{f' and in {place}' if place else ''}: "
+            f"{'; '.join(told)}{f'; and {more} more' if more else ''}"
+        )
+
+    def _show(self) -> None:
+        self.bar.set_postfix_str(f"{self.finished}/{self.wanted} cells")
+
+
+def _told(error: Exception) -> str:
+    name = "" if isinstance(error, WorkerError) else f"{type(error).__name__}: "
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    # What a callback raised comes as a whole traceback: its last line says what happened.
+    told = [lines[0].partition("Traceback")[0].strip(), lines[-1]] if "Traceback" in str(error) else lines
+    return (name + one_line(" ".join(told)))[: len(name) + _MOST]
