@@ -1280,3 +1280,33 @@ def test_a_store_keeps_only_what_it_can_hold_exactly(old, monkeypatch):
     arrays = {"above_one": np.full((1, 4, 1), 16_777_217, np.int32), "first_bad_step": np.full((1, 4), -1, np.int32)}
     with pytest.raises(StoreError, match="above_one: the store keeps it as float32"):
         store.put(finished(1, arrays, ("{}", "x")))
+
+
+# --- a store of this version, made before its inside was redesigned ---------------------------------
+
+BEFORE = TESTS / "stores" / "store-0.2.zip"  # half of OLD_GRID in blocks of (1, 2), recorded at every 3rd step
+
+
+def test_a_store_made_before_the_redesign_resumes_grows_and_reads(tmp_path, one_line):
+    """Its programs are the same text, so that nothing is refused and no finished block is trained again."""
+    with zipfile.ZipFile(BEFORE) as archive:
+        archive.extractall(tmp_path)
+    path = tmp_path / "powers"
+    kept = {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in path.glob("**/*") if "c" in f.parts and f.is_file()}
+    kept |= {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in (path / "done").iterdir()}
+    half = snl.open_store(path).load()
+    there = half.status != PENDING
+    assert int(there.sum()) == 16
+    grown = OLD_GRID | {"seed": [3, 1, 7]}
+    by_the_same_jax = json.loads((path / "manifest.json").read_bytes())["versions"]["jax"] == jax.__version__
+    if not by_the_same_jax:
+        one_line(lambda: sweep(Grid(POWERS, **grown), path, record_every=3), f"{jax.__version__} here")
+    options = {"record_every": 3, "accept_program": not by_the_same_jax}
+    for settings in (OLD_GRID, grown):
+        ds, expected = sweep(Grid(POWERS, **settings), path, **options), sweep(Grid(POWERS, **settings), record_every=3)
+        np.testing.assert_array_equal(ds.status, expected.status)
+        for name in ("mean", "values", "above_one"):
+            assert ds[name].dtype == expected[name].dtype
+            np.testing.assert_allclose(ds[name], expected[name], rtol=1e-6)  # another machine's last bits
+    np.testing.assert_array_equal(snl.open_store(path).sel(half.coords)["mean"].where(there), half["mean"].where(there))
+    assert kept == {f: (f.stat().st_mtime_ns, f.read_bytes()) for f in kept}
