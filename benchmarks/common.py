@@ -14,8 +14,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from snljax.sweep.layout import Block, Layout
-from snljax.sweep.train import Job, Trainer, programs_of, whole, work_of
+from snljax.sweep.arguments import plan_of
+from snljax.sweep.keeper import Plain
+from snljax.sweep.layout import Block
+from snljax.sweep.memory import Room
+from snljax.sweep.network import Systems
+from snljax.sweep.train import Trainer
+from snljax.sweep.work import in_memory
 
 QUIET = 0.03  # share of the cores that other processes may hold
 RESULTS = pathlib.Path(__file__).parent / "results"
@@ -40,11 +45,11 @@ class Contender(NamedTuple):
 
 def one_round(grid: Any, block: Block, devices: tuple[Any, ...]) -> Round:
     """The first blocks of a grid, one on each device."""
-    layout = Layout(block, grid.static_axes).grown(whole(grid))
-    job = Job(grid, layout, (grid.config.steps,), "highest")
-    trainer = Trainer(job, programs_of(grid, devices, job.precision, job.records), 10**12)
-    works = [work_of(job, number) for number in range(min(len(devices), layout.blocks))]
-    program, _ = trainer.program(works[0].config)
+    plan = plan_of(grid, None, "highest", None, False)
+    job = in_memory(plan, block)
+    trainer = Trainer(job, Systems(grid, devices, plan.precision), Room(10**12, len(plan.records)))
+    works = [job.work(number) for number in range(min(len(devices), job.layout.blocks))]
+    program, _ = trainer.program(works[0].config, Plain())
     return Round(program, trainer.fixed(works[0].config), trainer.start(program, works))
 
 

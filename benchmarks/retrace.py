@@ -18,7 +18,7 @@ from snljax import experiments
 from snljax.sweep import devices as local_devices
 from snljax.sweep import program as programs
 from snljax.sweep.layout import Block
-from snljax.sweep.train import programs_of
+from snljax.sweep.network import Systems
 
 MOST_SECONDS = 0.3
 BLOCK = Block(1, 4)
@@ -43,10 +43,10 @@ def main() -> None:
         took, kept = [], 0
 
         def once(grid: Any = grid) -> tuple[float, Any]:
-            traced = programs_of(grid, devices, "highest", (grid.config.steps,))
-            traced.data(grid.config)  # read from the disk, apart
+            systems = Systems(grid, devices, "highest")
+            systems.data(grid.config)  # read from the disk, apart
             since = time.perf_counter()
-            found = traced.trace(grid.config, BLOCK)
+            found = programs.traced(systems.recipe(grid.config, BLOCK))
             return time.perf_counter() - since, found
 
         _, first = once()

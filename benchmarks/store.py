@@ -29,39 +29,28 @@ import snljax as snl
 from snljax import figures
 from snljax.reproduce import grid_of
 from snljax.sweep import devices as local_devices
-from snljax.sweep import engine, files
+from snljax.sweep import files
 from snljax.sweep import program as programs
+from snljax.sweep.arguments import plan_of
+from snljax.sweep.destination import InStore
+from snljax.sweep.keepers import StoreKeeper
 from snljax.sweep.layout import Block
+from snljax.sweep.network import Systems
 from snljax.sweep.status import status
 from snljax.sweep.store import Store
-from snljax.sweep.train import programs_of
-from snljax.variables import FIRST_BAD
+from snljax.sweep.work import Finished, Job
 from snljax.sweep.writers import Writers
+from snljax.variables import FIRST_BAD
 
 PARTS = ("overhead", "million", "memory")
 MOST_OVERHEAD, MOST_STATUS_SECONDS, MOST_GROWTH = 0.03, 2.0, 0.05
 # What is called only because there is a store. A call inside another one counts once.
 STORE_CALLS: tuple[tuple[Any, tuple[str, ...]], ...] = (
-    (
-        Store,
-        (
-            "open",
-            "create",
-            "check",
-            "admit",
-            "grow",
-            "tidy",
-            "needed",
-            "over",
-            "done",
-            "is_done",
-            "checkpoint",
-        ),
-    ),
-    (Store, ("put", "save_checkpoint")),
-    (Writers, ("beat", "_others")),
-    (engine, ("_verify", "open_part")),
-    (programs.Programs, ("fingerprint",)),
+    (InStore, ("begin", "todo", "dataset")),
+    (StoreKeeper, ("admit", "checkpoint", "save", "beat", "put")),
+    (Store, ("open", "is_done")),
+    (Writers, ("all",)),
+    (programs, ("fingerprint",)),
 )
 BUDGET = "500MB"
 SIDE = 1000  # a million cells are a square of it
@@ -114,7 +103,7 @@ class Stopwatch:
             for name in names:
                 before.append((owner, name, vars(owner)[name]))
                 bound = isinstance(vars(owner)[name], classmethod)
-                timed = self._timed(name, getattr(owner, name))
+                timed = self.timed(name, getattr(owner, name))
                 setattr(owner, name, staticmethod(timed) if bound else timed)
         try:
             yield
@@ -122,7 +111,9 @@ class Stopwatch:
             for owner, name, function in before:
                 setattr(owner, name, function)
 
-    def _timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, with its seconds counted under that name."""
+
         @functools.wraps(function)
         def timed(*args: Any, **kwargs: Any) -> Any:
             if self._inside:
@@ -138,6 +129,12 @@ class Stopwatch:
         return timed
 
 
+def text_anew(grid: snl.Grid, block: tuple[int, int], device: Any) -> Callable[[], str]:
+    """What takes the text of a sweep's program, as a process of its own would have to; here it is known by now."""
+    known = programs.traced(Systems(grid, (device,), "highest").recipe(grid.config, Block(*block)))
+    return programs.Traced(known.stages, known.devices, known.held, known.memory, known.seconds).text
+
+
 def overhead(device: Any, folder: pathlib.Path, pairs: int, quick: bool) -> dict[str, Any]:
     """The quick heatmap with a store against without, and the share of its time that store calls take."""
     heatmap = figures.get("topk-heatmap").presets["quick"]["fitted"]
@@ -147,11 +144,12 @@ def overhead(device: Any, folder: pathlib.Path, pairs: int, quick: bool) -> dict
 
     def with_store(block: Any) -> Any:
         watch, path = Stopwatch(), folder / f"overhead-{len(watches)}"
-        for traced in programs._TRACED.values():
-            traced._text = None  # a process of its own would have to take the fingerprint
+        text = None if block is None else text_anew(grid, block, device)
         started = time.perf_counter()
         with watch.installed():
             ds = snl.sweep(grid, store=path, block=block, **options)
+        if text is not None:
+            watch.timed("fingerprint", text)()
         watches.append((watch, time.perf_counter() - started))
         return ds
 
@@ -164,7 +162,7 @@ def overhead(device: Any, folder: pathlib.Path, pairs: int, quick: bool) -> dict
     took, others = common.interleaved(turns, pairs, patience=0)
     (first, _), *watches = watches
     store = Store.open(folder / "overhead-0")
-    blocks, arrays = store.layout.blocks, len(store.metrics()) + 1
+    blocks, arrays = store.catalogue.layout.blocks, len(store.catalogue.metrics()) + 1
     ratios = took["with"] / took["without"]
     shares = np.array([sum(w.seconds.values()) / wall for w, wall in watches])
     each = {n: float(np.median([w.seconds[n] for w, _ in watches])) for n in watches[0][0].seconds}
@@ -197,30 +195,30 @@ def fill(path: pathlib.Path, block: Block, side: int) -> tuple[Store, float]:
         The Store, and the seconds that `Store.put` takes, a median.
     """
     grid = square(side, side)
-    shared = {
-        "block": list(block), "record_every": None, "records": [grid.config.steps], "precision": "highest",
-        "dtype": "float32", "versions": {}, "device": "none",
-    }  # fmt: skip
-    store = Store.create(path, grid, shared)
-    store.grow(grid, {"value": ("float32", ())})
+    plan = plan_of(grid, None, "highest", None, False)
+    store = Store.create(path, plan, block, {"versions": {}, "device": "none"})
+    store.grow(grid, {"value": (np.dtype(np.float32), ())})
+    catalogue = store.catalogue
+    job, blocks = Job(plan, catalogue.over(grid), catalogue.layout), catalogue.layout.blocks
     arrays = {
         "value": np.random.default_rng(0).random(block, np.float32),
         FIRST_BAD: np.full(block, -1, np.int32),
     }
-    traced = programs_of(grid, (jax.devices()[0],), "highest", (grid.config.steps,))
-    program = programs.static_key(grid.config), traced.fingerprint(grid.config, block)
+    recipe = Systems(grid, (jax.devices()[0],), "highest").recipe(grid.config, block)
+    program = recipe.static_key, programs.fingerprint(recipe)
     took = []
-    for number in range(min(30, store.layout.blocks)):
+    for number in range(min(30, blocks)):
+        finished = Finished(job.work(number), arrays, program, 0.0, lambda: None)
         started = time.perf_counter()
-        store.put(number, arrays, program, 0.0)
+        store.put(finished)
         took.append(time.perf_counter() - started)
     sources = [path / "data.zarr" / "0" / name / "c" / "0" for name in arrays]
     contents, marker = [source.read_bytes() for source in sources], store.marker(0)
     assert marker is not None
-    for number in range(len(took), store.layout.blocks):
+    for number in range(len(took), blocks):
         for source, content in zip(sources, contents, strict=True):
             source.with_name(str(number)).write_bytes(content)
-        (path / "done" / f"{number}.json").write_bytes(files.sealed(marker | store.meaning(number)))
+        (path / "done" / f"{number}.json").write_bytes(files.sealed(marker | catalogue.meaning(number)))
     return store, float(np.median(took[1:] or took))
 
 
@@ -253,7 +251,7 @@ def million(folder: pathlib.Path, shapes: tuple[Block, ...], side: int, repeats:
             "read_a_column": (lambda opened=opened: opened()[:, side // 2].values, min(repeats, 3)),
             "resume_all_done": (resume, 2),
         }
-        row: dict[str, Any] = {"cells": side * side, "block": list(block), "blocks": store.layout.blocks}
+        row: dict[str, Any] = {"cells": side * side, "block": list(block), "blocks": store.catalogue.layout.blocks}
         row |= {"put_seconds": put, "made_seconds": made}
         print(f"\n{row['cells']:,} cells in {row['blocks']:,} blocks of {tuple(block)}, made in {made:.0f} s")
         print(f"  {'put':<18}{put:10.4f} s a block of 2 arrays")
@@ -343,7 +341,7 @@ def measure_memory(rates: int, starts: int, points: int, device: Any) -> None:
             "first_tenth": float(np.median(after[:tenth])), "last_tenth": float(np.median(after[-tenth:])),
             "budget": local_devices.parse_memory(BUDGET, (device,)),
         }  # fmt: skip
-        assert len(after_block) == Store.open(ds.attrs["store"]).layout.blocks
+        assert len(after_block) == Store.open(ds.attrs["store"]).catalogue.layout.blocks
     print(json.dumps(row))
 
 

@@ -17,6 +17,7 @@ from snljax import cli, experiments, figures, output, papers
 from snljax.experiment import metrics_of
 from snljax.sweep.devices import parse_memory, resolve
 from snljax.sweep.engine import Interrupted, SweepError
+from snljax.sweep.train import Trainer
 
 engine = sys.modules["snljax.sweep.engine"]  # snljax.sweep is the function
 
@@ -376,7 +377,7 @@ def test_a_file_that_cannot_be_written_costs_nothing(capsys, tmp_path, monkeypat
     assert (snl.open_store(store).status == 1).all()
 
     kept = snl.open_store(store).load()
-    monkeypatch.setattr(engine.Trainer, "run", no_training)
+    monkeypatch.setattr(Trainer, "run", no_training)
     cli.main([*GRID, "--out", str(out)])
     with xr.open_dataset(out) as written:
         np.testing.assert_array_equal(written.test_loss, kept.test_loss.transpose(*written.test_loss.dims))
@@ -400,11 +401,11 @@ def test_interrupted_it_goes_on(capsys, tmp_path, monkeypatch):
 
     out, put, blocks = tmp_path / "a.nc", Store.put, []
 
-    def stop_after_two(self, block, *arguments, **options):
+    def stop_after_two(self, finished):
         if len(blocks) == 2:
             raise KeyboardInterrupt
-        blocks.append(block)
-        return put(self, block, *arguments, **options)
+        blocks.append(finished.work.block)
+        return put(self, finished)
 
     command = [*GRID, "--seed", "0", "1", "--block", "1", "1", "--out", str(out)]
     with monkeypatch.context() as patched:

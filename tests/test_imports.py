@@ -9,7 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import pytest
@@ -22,25 +22,44 @@ PAGE = ROOT / "docs" / "architecture.md"
 
 
 class Room(NamedTuple):
-    """A row of a table. path: module or folder of the package, "sweep/store". jax: whether it may need JAX."""
+    """A row of the page's tables. files: modules or folders of the package. jax: whether it may need JAX."""
 
-    path: str
+    files: tuple[str, ...]
     may_import: frozenset[str]
     jax: bool
 
 
-def rooms(folder: str = "") -> dict[str, Room]:
-    """The rows of the page's tables of rooms: those of the package, or of one of its folders."""
-    found = {}
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        name = re.fullmatch(rf"`({folder and folder + '/'}\w+)`", cells[0])
-        if line.startswith("|") and name:
-            allowed = frozenset(re.findall(r"`([\w/]+)`", cells[2]))
-            assert bool(allowed) != (cells[2] == "nothing"), line
-            assert name[1] not in found, f"{name[1]} stands twice"
-            found[name[1]] = Room(name[1], allowed, cells[-1] == "with")
-    return found
+def rows(heading: str) -> Iterator[list[str]]:
+    """The cells of the first table below a heading of the page, without the table's own heading."""
+    below = PAGE.read_text(encoding="utf-8").partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = [line for line in below.splitlines() if line.startswith("|")]
+    assert len(lines) > 3, heading
+    for line in lines[2:]:
+        yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def rooms() -> dict[str, Room]:
+    """The rooms of the package; each is a module or a folder of that name."""
+    found = [(name.strip("`"), re.findall(r"`(\w+)`", allowed), jax) for name, _, allowed, jax in rows("Rooms")]
+    return _each_once((name, Room((name,), frozenset(allowed), jax == "with")) for name, allowed, jax in found)
+
+
+def parts_of_the_sweep() -> dict[str, Room]:
+    """The parts of the sweep; each is some files of that folder."""
+    found = [(part, re.findall(r"`(\w+)`", files), allowed) for part, files, _, allowed in rows("Inside the sweep")]
+    return _each_once(
+        (part, Room(tuple(f"sweep/{file}" for file in files), frozenset(allowed.split(", ")) - {"nothing"}, True))
+        for part, files, allowed in found
+    )
+
+
+def _each_once(found: Iterable[tuple[str, Room]]) -> dict[str, Room]:
+    pairs = list(found)
+    files = [file for _, room in pairs for file in room.files]
+    assert len({*files}) == len(files), "a file stands twice"
+    assert len({name for name, _ in pairs}) == len(pairs), "a name stands twice"
+    assert all(room.may_import <= {name for name, _ in pairs} for _, room in pairs), "something unknown may be imported"
+    return dict(pairs)
 
 
 def modules(path: str) -> list[pathlib.Path]:
@@ -74,7 +93,7 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 
 def room_of(path: str, table: dict[str, Room]) -> str:
-    (found,) = [name for name in table if path == name or path.startswith(f"{name}/")]
+    (found,) = [n for n, room in table.items() for file in room.files if path == file or path.startswith(f"{file}/")]
     return found
 
 
@@ -82,26 +101,36 @@ def inside(path: pathlib.Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").as_posix()
 
 
+def assert_follows(name: str, table: dict[str, Room], below: str = "") -> None:
+    """The files of a room import nothing of the others (of those below a folder) but what its row names."""
+    for path in (module for file in table[name].files for module in modules(file)):
+        for target in imported(path):
+            if target.startswith(below):
+                other = room_of(target, table)
+                assert other == name or other in table[name].may_import, f"{path}: imports {target}"
+
+
 def test_every_module_is_in_a_room():
-    table = rooms()
-    files = [inside(file) for file in PACKAGE.rglob("*.py") if file != PACKAGE / "__init__.py"]
-    homeless = [file for file in files if not any(file == n or file.startswith(f"{n}/") for n in table)]
-    assert homeless == []
-    assert [name for name in table if not all(file.exists() for file in modules(name))] == []
+    """And every part of the sweep in one of its parts; the pages name no file that is not there."""
+    for table, folder in ((rooms(), PACKAGE), (parts_of_the_sweep(), PACKAGE / "sweep")):
+        named = {path for room in table.values() for file in room.files for path in modules(file)}
+        assert {*folder.rglob("*.py")} - named == {folder / "__init__.py"} - named
+        assert all(path.exists() for path in named)
 
 
-@pytest.mark.parametrize("room", rooms().values(), ids=lambda room: room.path)
+@pytest.mark.parametrize("room", rooms())
 def test_imports_follow_the_page(room):
-    table = rooms()
-    for path in modules(room.path):
-        for name in imported(path):
-            other = room_of(name, table)
-            assert other == room.path or other in room.may_import, f"{path}: imports {name}"
+    assert_follows(room, rooms())
 
 
-@pytest.mark.parametrize("folder", ["", "sweep"])
-def test_the_arrows_never_run_back(folder):
-    table, order = rooms(folder), []
+@pytest.mark.parametrize("part", parts_of_the_sweep())
+def test_imports_inside_the_sweep_follow_the_page(part):
+    assert_follows(part, parts_of_the_sweep(), "sweep/")
+
+
+@pytest.mark.parametrize("table", [rooms(), parts_of_the_sweep()], ids=["rooms", "sweep"])
+def test_the_arrows_never_run_back(table):
+    order: list[str] = []
     while len(order) < len(table):
         ready = [name for name, room in table.items() if name not in order and room.may_import <= {*order}]
         assert ready, f"these import each other in a circle: {[name for name in table if name not in order]}"
@@ -113,7 +142,7 @@ def test_the_package_itself_imports_its_rooms_on_first_use():
 
 
 def test_rooms_without_jax_do_not_load_it():
-    light = [inside(file) for room in rooms().values() if not room.jax for file in modules(room.path)]
+    light = [inside(file) for name, room in rooms().items() if not room.jax for file in modules(name)]
     names = [f"snljax.{name.replace('/', '.').removesuffix('.__init__')}" for name in light]
     code = f"import importlib, sys\nfor name in {names!r}: importlib.import_module(name)\nprint('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
