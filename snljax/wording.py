@@ -9,24 +9,24 @@ from typing import Any
 _MOST = 100  # characters of a value
 
 
-def one_line(told: object) -> str:
+def one_line(text: object) -> str:
     """A text, or what an error says, with every run of white space one blank.
 
     Example:
         >>> one_line(ValueError("a: wrong;\\n   allowed: b"))
         'a: wrong; allowed: b'
     """
-    return " ".join(str(told).split())
+    return " ".join(str(text).split())
 
 
-def shortened(told: object, most: int) -> str:
+def shortened(text: object, most: int) -> str:
     """A text on one line, cut to ``most`` characters.
 
     Example:
         >>> shortened("signal and noise", 9)
         'signal...'
     """
-    line = one_line(told)
+    line = one_line(text)
     return line if len(line) <= most else f"{line[: most - 3]}..."
 
 

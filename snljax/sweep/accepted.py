@@ -32,7 +32,7 @@ class Accepted:
             self._known[key] = set(known)
         return sha in self._known[key]
 
-    def admit(self, programs: Mapping[str, str], old: Mapping[str, str], here: dict[str, str], accept: bool) -> None:
+    def admit(self, programs: Mapping[str, str], old: Mapping[str, str], made_by: dict[str, str], accept: bool) -> None:
         """Record the hash of each program, or refuse one that differs from what trained here before.
 
         A list of programs that is lost or damaged is made again from the markers of the blocks that they trained.
@@ -40,7 +40,7 @@ class Accepted:
         Args:
             programs: text of the static fields -> hash.
             old: the same, as version 1 of stores hashed: what it accepted is accepted.
-            here: what made them, for the message.
+            made_by: what made them, for the message.
             accept: record it beside the old one instead of refusing.
 
         Raises:
@@ -58,20 +58,20 @@ class Accepted:
                         known = {found: {} for found in by_markers.get(key, {sha})}
                         files.replace(file, files.sealed({"static": json.loads(key), "accepted": known}))
                     else:
-                        files.write_once(file, files.sealed({"static": json.loads(key), "accepted": {sha: here}}))
-                        known = self._listed(key) or {sha: here}
+                        files.write_once(file, files.sealed({"static": json.loads(key), "accepted": {sha: made_by}}))
+                        known = self._listed(key) or {sha: made_by}
                 if sha in known:
                     continue
                 if not accept and old.get(key) not in known:
-                    raise self._another_program(list(known.values()), here)
-                more = {"static": json.loads(key), "accepted": {**known, sha: here}}
+                    raise self._another_program(list(known.values()), made_by)
+                more = {"static": json.loads(key), "accepted": {**known, sha: made_by}}
                 files.replace(file, files.sealed(more))
 
-    def _another_program(self, there: list[dict[str, str]], here: dict[str, str]) -> StoreError:
+    def _another_program(self, there: list[dict[str, str]], made_by: dict[str, str]) -> StoreError:
         changed = [
-            f"{name} {', '.join(sorted({str(v.get(name, 'unknown')) for v in there}))} there, {here[name]} here"
-            for name in here
-            if there and all(name in v and v[name] != here[name] for v in there)
+            f"{name} {', '.join(sorted({str(v.get(name, 'unknown')) for v in there}))} there, {made_by[name]} here"
+            for name in made_by
+            if there and all(name in v and v[name] != made_by[name] for v in there)
         ]
         return StoreError(
             f"store: {self.path} was trained by another program "

@@ -113,8 +113,8 @@ class Layout(NamedTuple):
         shape = [len(a) for a in box.axes[:-1]]
         chosen = _unravel(np.array([part.bucket]), [n for n, s in zip(shape, self.static, strict=True) if s])
         along = _unravel(part.points, [n for n, s in zip(shape, self.static, strict=True) if not s])
-        here = [next(chosen).repeat(len(part.points)) if s else next(along) for s in self.static]
-        return (*(a[h] for a, h in zip(box.axes, here, strict=False)), box.axes[-1][part.seeds])
+        rows = [next(chosen).repeat(len(part.points)) if s else next(along) for s in self.static]
+        return (*(a[r] for a, r in zip(box.axes, rows, strict=False)), box.axes[-1][part.seeds])
 
     def sizes(self) -> np.ndarray:
         """Cells in each block, padding not counted."""
@@ -166,8 +166,8 @@ class Layout(NamedTuple):
         wanted = [np.isin(have, a) for have, a in zip(box.axes, axes, strict=True)]
         if all(w.all() for w in wanted):
             return np.ones(self.count(box), bool)
-        here = [np.asarray(a)[w] for a, w in zip(box.axes, wanted, strict=True)]
-        cells = Layout(self.block, self.static, (box,)).locate(here)
+        inside = [np.asarray(a)[w] for a, w in zip(box.axes, wanted, strict=True)]
+        cells = Layout(self.block, self.static, (box,)).locate(inside)
         needed = np.zeros(self.count(box), bool)
         needed[np.unique(cells // self.slots) - box.first] = True
         return needed

@@ -10,11 +10,11 @@ import numpy as np
 
 
 class Loaded(NamedTuple):
-    """Arrays, and the hash of what they are. old_mark: as version 1 of stores took it."""
+    """Arrays, and the hash of what they are. old_digest: as version 1 of stores took it."""
 
     arrays: Any
-    mark: str
-    old_mark: str
+    digest: str
+    old_digest: str
     size: int
 
 

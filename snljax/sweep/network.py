@@ -78,20 +78,20 @@ class Systems:
             return known
         with tracing.at(self._moment):
             loaded = marked(read(blind(config, "data")))
-        if known is not None and known.mark != loaded.mark:
+        if known is not None and known.digest != loaded.digest:
             raise ValueError(
                 f"data: of {self.experiment.name} changed while the sweep ran; allowed: the same again, each time"
             )
         for other in self._loaded.values():
-            if other.mark == loaded.mark and other.arrays is not None:
+            if other.digest == loaded.digest and other.arrays is not None:
                 leaves = jax.tree.leaves(other.arrays)
                 loaded = loaded._replace(arrays=jax.tree.unflatten(jax.tree.structure(loaded.arrays), leaves))
                 break
-        held = {d.mark: d.size for d in self._loaded.values() if d.arrays is not None}
+        held = {d.digest: d.size for d in self._loaded.values() if d.arrays is not None}
         for name, data in list(self._loaded.items()):
-            if sum(held.values()) + loaded.size > _DATA_BYTES and data.mark != loaded.mark:
+            if sum(held.values()) + loaded.size > _DATA_BYTES and data.digest != loaded.digest:
                 self._loaded[name] = data._replace(arrays=None)
-                held.pop(data.mark, None)
+                held.pop(data.digest, None)
         self._loaded[key] = loaded
         return loaded
 
@@ -101,10 +101,10 @@ class Systems:
         if key not in self._systems:
             data = self.data(config)  # apart: its function may sweep
             loaded = self._loaded.get(key)
-            marks = ("", "") if loaded is None else (loaded.mark, loaded.old_mark)
+            digests = ("", "") if loaded is None else (loaded.digest, loaded.old_digest)
             with tracing.going_on():
                 traced = _traced(self.experiment, statics_of(config), data, self._moment, self.precision)
-            self._systems[key] = traced._replace(data=_strong(data), data_mark=marks[0], old_data_mark=marks[1])
+            self._systems[key] = traced._replace(data=_strong(data), data_digest=digests[0], old_data_digest=digests[1])
         return self._systems[key]
 
 

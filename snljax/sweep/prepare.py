@@ -11,8 +11,7 @@ import jax
 import numpy as np
 
 from snljax.experiment import dims_of
-from snljax.sweep import program
-from snljax.sweep import shapes as block_shapes
+from snljax.sweep import program, shapes
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Block
 from snljax.sweep.memory import Room
@@ -82,7 +81,7 @@ def _fastest(
     """The shape that measures fastest, and the programs that were compiled for that alone."""
     grid, config = plan.grid, next(iter(plan.grid.configs()))
     points = math.prod(len(a.coordinate) for a, s in zip(grid.point_axes, grid.static_axes, strict=True) if not s)
-    return block_shapes.choose(
+    return shapes.choose(
         lambda shape: program.build(systems.recipe(config, shape), room),
         lambda compiled, shape: _rate(Trainer(in_memory(plan, shape), systems, room), compiled, seconds),
         points,
@@ -114,7 +113,7 @@ def _rate(trainer: Trainer, compiled: Program, seconds: float) -> float:
 
     networks = job.layout.slots * devices
     work = networks * job.plan.steps
-    training = work / block_shapes.measured_rate(advance, networks)
+    training = work / shapes.measured_rate(advance, networks)
     return work / (training + len(job.plan.records) * once() + seconds * devices)
 
 
@@ -154,13 +153,13 @@ def _joined(grid: Grid, by_program: Iterable[Metrics]) -> Metrics:
     return metrics
 
 
-def _check_names(grid: Grid, shapes: dict[str, tuple[int, ...]]) -> None:
+def _check_names(grid: Grid, inner_shapes: dict[str, tuple[int, ...]]) -> None:
     """ValueError where metrics, their dimensions and the axes of a grid have names or lengths that collide."""
     experiment, taken = grid.experiment, {n for axis in grid.axes for n in (axis.name, *axis.fields)}
-    for name in taken & shapes.keys():
+    for name in taken & inner_shapes.keys():
         raise ValueError(f"{name}: an axis, and a metric of {experiment.name}; allowed: another name for the axis")
     lengths: dict[str, tuple[str, int]] = {}
-    for name, inner in shapes.items():
+    for name, inner in inner_shapes.items():
         own = dims_of(experiment).get(name)
         if own is None:
             continue
@@ -170,7 +169,7 @@ def _check_names(grid: Grid, shapes: dict[str, tuple[int, ...]]) -> None:
                 f"allowed: a tuple of {len(inner)} names"
             )
         for dim, length in zip(own, inner, strict=True):
-            if dim in taken or dim in ("seed", "step") or dim in shapes or own.count(dim) > 1:
+            if dim in taken or dim in ("seed", "step") or dim in inner_shapes or own.count(dim) > 1:
                 raise ValueError(
                     f"dims: {name} of {experiment.name} calls a dimension {dim!r}, which is an axis, a metric or given "
                     "twice; allowed: another name"

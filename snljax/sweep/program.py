@@ -119,7 +119,7 @@ def fingerprint(recipe: Recipe) -> str:
     metrics = metrics_of(recipe.system.returns["measure"])
     kept = {n: [str(dtype), list(inner)] for n, (dtype, inner) in metrics.items()}
     digest.update(json.dumps(list(kept.items())).encode())
-    digest.update(recipe.system.data_mark.encode())
+    digest.update(recipe.system.data_digest.encode())
     return digest.hexdigest()
 
 
@@ -127,7 +127,7 @@ def old_fingerprint(recipe: Recipe) -> str:
     """What the fingerprint of a program was in version 1 of stores, so that such a store goes on."""
     digest = hashlib.sha256(json.dumps(made_by(recipe.devices)).encode())
     digest.update(_trace_block(recipe, direct(recipe.system.experiment, recipe.statics)).old_text())
-    digest.update(recipe.system.old_data_mark.encode())
+    digest.update(recipe.system.old_data_digest.encode())
     return digest.hexdigest()
 
 

@@ -68,24 +68,24 @@ class Progress:
         """A block raised; the others go on."""
         text = f"block {work.block} ({self.job.described(work)})"
         self.failures[text] = error
-        self.announce(f"{text} raised {_told(error)}; the others go on")
+        self.announce(f"{text} raised {_message(error)}; the others go on")
 
     def what_failed(self, place: str) -> str:
         """All failures in one line. place: where the others are."""
-        told = [f"{text}: {_told(error)}" for text, error in list(self.failures.items())[:_SHOWN]]
-        more = len(self.failures) - len(told)
+        spelt = [f"{text}: {_message(error)}" for text, error in list(self.failures.items())[:_SHOWN]]
+        more = len(self.failures) - len(spelt)
         return (
             f"{len(self.failures)} blocks raised, all others are trained{f' and in {place}' if place else ''}: "
-            f"{'; '.join(told)}{f'; and {more} more' if more else ''}"
+            f"{'; '.join(spelt)}{f'; and {more} more' if more else ''}"
         )
 
     def _show(self) -> None:
         self.bar.set_postfix_str(f"{self.finished}/{self.wanted} cells")
 
 
-def _told(error: Exception) -> str:
+def _message(error: Exception) -> str:
     name = "" if isinstance(error, WorkerError) else f"{type(error).__name__}: "
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # What a callback raised comes as a whole traceback: its last line says what happened.
-    told = [lines[0].partition("Traceback")[0].strip(), lines[-1]] if "Traceback" in str(error) else lines
-    return (name + one_line(" ".join(told)))[: len(name) + _MOST]
+    parts = [lines[0].partition("Traceback")[0].strip(), lines[-1]] if "Traceback" in str(error) else lines
+    return (name + one_line(" ".join(parts)))[: len(name) + _MOST]

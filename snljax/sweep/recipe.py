@@ -37,8 +37,8 @@ class System(NamedTuple):
     text: str
     comparable: bool
     data: tuple[Any, ...] = ()
-    data_mark: str = ""
-    old_data_mark: str = ""
+    data_digest: str = ""
+    old_data_digest: str = ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

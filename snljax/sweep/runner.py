@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from snljax.sweep import devices as local_devices
-from snljax.sweep import executors
-from snljax.sweep import shapes as block_shapes
+from snljax.sweep import executors, shapes
 from snljax.sweep.destination import Destination, Todo
 from snljax.sweep.executors import Outcome, Workers
 from snljax.sweep.layout import Block, Layout
@@ -108,6 +107,6 @@ class OnWorkers:
 
 def _useful(plan: Plan, block: Block | None) -> int:
     """How many blocks a program has: more devices than that have nothing to do."""
-    shape = Block(1, block_shapes.SMALLEST) if block is None else block
+    shape = Block(1, shapes.SMALLEST) if block is None else block
     layout = Layout(shape, plan.grid.static_axes).grown(whole(plan.grid))
     return layout.blocks // max(sum(1 for _ in plan.grid.configs()), 1)

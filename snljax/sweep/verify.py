@@ -121,10 +121,10 @@ def _differing(store: Store, trainer: Trainer, block: int) -> list[str]:
         return ["marker"]
     config = trainer.job.work(block).config
     recipe = trainer.systems.recipe(config, store.catalogue.block)
-    here = {program.fingerprint(recipe)}
+    accepted = {program.fingerprint(recipe)}
     if store.catalogue.manifest.get("migrated"):
-        here.add(program.old_fingerprint(recipe))
-    if marker["program"] not in here:
+        accepted.add(program.old_fingerprint(recipe))
+    if marker["program"] not in accepted:
         raise StoreError(
             f"store: {store.path}, block {block} was trained by another program than {recipe.static_key} is here "
             "(another version of jax, another device, or other code), whose bits differ anyway; allowed: that program"
