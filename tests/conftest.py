@@ -15,14 +15,16 @@ from snljax.sweep import program
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# Folders whose tests compare values within a tolerance: compiling is most of their time.
-COMPILED_QUICKLY = {TESTS / name for name in ("data", "experiments", "measures", "models")}
+# Whose tests compare values within a tolerance: compiling is most of their time.
+COMPILED_QUICKLY = {
+    TESTS / name for name in ("data", "experiments", "measures", "models", "test_descent.py", "test_losses.py")
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_quickly(request):
     """Few optimisations of XLA, where neither speed nor the last bit is looked at."""
-    quickly = bool(COMPILED_QUICKLY & {*request.path.parents})
+    quickly = bool(COMPILED_QUICKLY & {request.path, *request.path.parents})
     jax.config.update("jax_disable_most_optimizations", quickly)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -81,8 +81,11 @@ def test_a_mini_batch_in_the_span_is_one_on_the_weights():
         def respond(w, rows=rows):
             return Vectors(w @ signal.T, w @ noise[rows].T)
 
-        moved = descent.span_rows(loss, respond(start), c, rows, 0.1)
-        expected = descent.dense(lambda w, f=loss, r=respond: f(r(w)), start, 0.1)
+        def both(start, c, rows=rows, loss=loss, respond=respond):
+            dense = descent.dense(lambda w: loss(respond(w)), start, 0.1)
+            return descent.span_rows(loss, respond(start), c, rows, 0.1), dense
+
+        moved, expected = jax.jit(both)(start, c)
         np.testing.assert_allclose(weights + moved.signal @ signal + moved.noise @ noise, expected, atol=1e-12)
         outside = np.setdiff1d(np.arange(6), np.arange(6)[rows])
         np.testing.assert_array_equal(moved.noise[:, outside], c.noise[:, outside])

@@ -48,5 +48,7 @@ def test_a_label_is_what_is_there_of_meaning_symbol_and_unit():
 def test_an_experiment_travels_by_pickle():
     proxied = experiments.get("topk_pruning")._replace(readings=types.MappingProxyType({}))
     back = pickle.loads(pickle.dumps(proxied))
-    assert isinstance(back, Experiment) and metrics_of(back) == metrics_of(proxied) and back.readings == {}
+    assert isinstance(back, Experiment)
+    assert metrics_of(back) == metrics_of(proxied)
+    assert back.readings == {}
     assert back.step is proxied.step
