@@ -20,6 +20,9 @@ def doctor() -> bool:
 
     Returns:
         True if it does.
+
+    Example:
+        >>> doctor()  # doctest: +SKIP
     """
     print(f"python {platform.python_version()} on {platform.system()} {platform.machine()}, {os.cpu_count()} cores")
     for name in PACKAGES:

@@ -32,7 +32,21 @@ def make_folder(folder: pathlib.Path) -> None:
 
 
 def digest(grid: Grid, record_every: int | None, precision: str) -> str:
-    """Eight digits that differ between runs whose Datasets differ."""
+    """Eight digits that differ between runs whose Datasets differ.
+
+    Args:
+        grid: what is trained.
+        record_every, precision: as for `sweep`.
+
+    Returns:
+        Hexadecimal digits, which name a run's file and its hidden store.
+
+    Example:
+        >>> from snljax.sweep.grid import Grid
+        >>> grid = Grid("topk_pruning", K=[10, 20])
+        >>> len(digest(grid, None, "highest")), digest(grid, None, "highest") == digest(grid, 5, "highest")
+        (8, False)
+    """
     content = {
         "experiment": grid.experiment.name,
         "reading": grid.reading,
@@ -137,7 +151,12 @@ def _refused(out: pathlib.Path, error: Exception, rest: str = "") -> ValueError:
 
 
 def hidden_store(out: pathlib.Path, run: str) -> pathlib.Path:
-    """The store beside a file in which it is trained. run: the `digest` of what is trained."""
+    """The store beside a file in which it is trained. run: the `digest` of what is trained.
+
+    Example:
+        >>> hidden_store(pathlib.Path("runs", "a.nc"), "0123abcd").name
+        '.a.0123abcd.store'
+    """
     return out.with_name(f".{out.stem}.{run}.store")
 
 

@@ -73,6 +73,13 @@ def draw(ds: xr.Dataset, choice: Choice, source: str, out: pathlib.Path) -> None
 
     Raises:
         ValueError: what was chosen is not there, has no finite cell, or the picture cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> cells = {"test_loss": (("K", "mu"), [[1.0, 2.0], [3.0, 4.0]]), "status": (("K", "mu"), [[1, 1], [1, 1]])}
+        >>> ds = xr.Dataset(cells, {"K": [1, 2], "mu": [3, 4]})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     draw(ds, Choice(log=True), "these numbers", pathlib.Path(folder, "a.png"))
     """
     metric = _metric(ds, choice.metric, source)
     x, y = _dimensions(ds[metric], choice, source)
