@@ -180,7 +180,7 @@ def draw_theory(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     lost = _guessing(ds) * theory.signal_loss_probability(p, classes * m)
     plotting.reference(left, x=p, y=lost, label="(1 − 1/K) · P(no filter can learn its signal)")
     collapse = _collapse(_by_log(_error(ds)), _guessing(ds))
-    star = {"color": plotting.COLORS[1], "ms": 9, "label": f"measured collapse, p = {collapse:.2g}"}
+    star = {"color": plotting.COLORS[6], "ms": 9, "label": f"measured collapse, p = {collapse:.2g}"}
     left.plot(collapse, _guessing(ds) / 2, "*", **star)
     plotting.reference(right, y=np.log(classes), label="log K (guessing)")
     over, mild = theory.over_pruning_keep(classes, m, d), theory.mild_pruning_keep(d, m)
