@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 
 from snljax.sweep import devices as local_devices
-from snljax.sweep import executors, shapes
+from snljax.sweep import executors, shapes, worker
 from snljax.sweep.destination import Destination, Todo
-from snljax.sweep.executors import Outcome, Workers
+from snljax.sweep.executors import Workers
 from snljax.sweep.layout import Block, Layout
 from snljax.sweep.memory import Room
 from snljax.sweep.network import Systems
@@ -20,6 +20,7 @@ from snljax.sweep.program import Program
 from snljax.sweep.progress import Progress
 from snljax.sweep.train import Trainer
 from snljax.sweep.work import Plan, Prepared, whole
+from snljax.sweep.worker import Outcome
 
 
 class Runner(Protocol):
@@ -101,7 +102,7 @@ class OnWorkers:
             progress.went(work.cells * job.plan.steps)
             progress.kept(outcome.block, work.cells, outcome.diverged)
 
-        task = executors.task_of(self.workers, job, prepared.fingerprints, destination.for_workers())
+        task = worker.task_of(job, prepared.fingerprints, destination.for_workers(), self.workers.sharing)
         executors.run(self.workers, task, todo.blocks, take, progress.failed, self.announce)
 
 
