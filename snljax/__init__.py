@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from snljax import boundary, data, descent, losses, masks, measures, models, papers, plotting, stats, theory
+    from snljax.describe import describe
     from snljax.experiment import Experiment, field, metric
     from snljax.measures.memorization import influence_scores, noise_correlation
     from snljax.reproduce import reproduce
@@ -30,6 +31,7 @@ __all__ = [
     "compare",
     "data",
     "descent",
+    "describe",
     "field",
     "influence_scores",
     "losses",
@@ -58,6 +60,7 @@ _HOME = {
     "StoreError": "snljax.sweep.files",
     "SweepError": "snljax.sweep.engine",
     "compare": "snljax.stats",
+    "describe": "snljax.describe",
     "field": "snljax.experiment",
     "influence_scores": "snljax.measures.memorization",
     "metric": "snljax.experiment",
@@ -84,7 +87,7 @@ def __dir__() -> list[str]:
 
 class _Package(types.ModuleType):
     def __setattr__(self, name: str, value: Any) -> None:
-        # `sweep` and `reproduce` name a module and a function: importing the module must not hide the function.
+        # Some names are those of a module and of its function: importing the module must not hide the function.
         if not (name in _HOME and isinstance(value, types.ModuleType)):
             super().__setattr__(name, value)
 

@@ -39,6 +39,13 @@ def _line(command: str, name: str, summary: str) -> None:
     print(f"  snljax {f'{command} {name}':<36} {summary}")
 
 
+def describe(arguments: argparse.Namespace) -> None:
+    """Fields and metrics of an experiment."""
+    from snljax.describe import describe
+
+    print(describe(arguments.experiment))
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Train a grid into a file, a store, or both."""
     from snljax import output
@@ -170,6 +177,7 @@ def doctor(_: argparse.Namespace) -> None:
 
 COMMANDS = {
     "list": list_all,
+    "describe": describe,
     "run": run,
     "reproduce": reproduce,
     "plot": plot,

@@ -68,6 +68,9 @@ def parser(what: str | None) -> Parser:
 
     command("list", "experiments and figures, one line each")
 
+    describe = command("describe", "the fields, metrics and readings of an experiment")
+    describe.add_argument("experiment", metavar="EXPERIMENT", help="; ".join(experiments.NAMES))
+
     run = command("run", "train a grid given by options or by a TOML file, and write the Dataset")
     run.add_argument("what", metavar="EXPERIMENT|FILE.toml", help="; ".join(experiments.NAMES))
     _run_options(run)
