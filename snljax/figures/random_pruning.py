@@ -69,7 +69,7 @@ def _error_page(ds: xr.Dataset, training: xr.Dataset, reading: str) -> Any:
             plotting.curves(error, x="step", spread="error", ax=last, **look)
     last.set(xlabel="gradient steps", title=rf"(c) test error, $\sigma_n$ = {setting(training, 'sigma_p'):g}")
     last.legend(title="pruned", loc="lower left")
-    axes[0, 0].legend(loc="upper left")
+    axes[0, 0].legend(loc="center left")
     for ax in axes[0]:
         ax.label_outer()
     network = setting(ds, "network").replace("_", " ")
