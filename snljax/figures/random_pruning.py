@@ -59,7 +59,7 @@ def _error_page(ds: xr.Dataset, training: xr.Dataset, reading: str) -> Any:
                 label = rf"{name}, $\sigma_0$ = {sigma_0:g}"
                 plotting.points(error, x="prune_fraction", spread="error", ax=ax, fmt=style, color=color, label=label)
         ax.set(xlabel="pruned fraction $1-p$", title=rf"({letter}) $\sigma_n$ = {sigma_p:g}")
-    axes[0, 0].set_ylim(-0.02, 0.62)
+    axes[0, 0].set_ylim(-0.02, 0.75)
     last = axes[0, 2]
     for sigma_0, pair in zip(training.sigma_0.values, ((0, 5), (1, 4)), strict=False):
         for keep, place, line in zip(training.keep_fraction.values, pair, ("-", "--"), strict=True):
@@ -69,7 +69,7 @@ def _error_page(ds: xr.Dataset, training: xr.Dataset, reading: str) -> Any:
             plotting.curves(error, x="step", spread="error", ax=last, **look)
     last.set(xlabel="gradient steps", title=rf"(c) test error, $\sigma_n$ = {setting(training, 'sigma_p'):g}")
     last.legend(title="pruned", loc="lower left")
-    axes[0, 0].legend(loc="center left")
+    axes[0, 0].legend(loc="upper left")
     for ax in axes[0]:
         ax.label_outer()
     network = setting(ds, "network").replace("_", " ")
