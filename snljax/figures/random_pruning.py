@@ -68,7 +68,7 @@ def _error_page(ds: xr.Dataset, training: xr.Dataset, reading: str) -> Any:
             look: dict[str, Any] = {"color": plotting.COLORS[place], "ls": line, "label": label}
             plotting.curves(error, x="step", spread="error", ax=last, **look)
     last.set(xlabel="gradient steps", title=rf"(c) test error, $\sigma_n$ = {setting(training, 'sigma_p'):g}")
-    last.legend(title="pruned", loc="lower left")
+    last.legend(title="pruned", loc="upper right")
     axes[0, 0].legend(loc="upper left")
     for ax in axes[0]:
         ax.label_outer()
