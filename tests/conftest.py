@@ -16,9 +16,8 @@ from snljax.sweep import program
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Whose tests compare values within a tolerance: compiling is most of their time.
-COMPILED_QUICKLY = {
-    TESTS / name for name in ("data", "experiments", "measures", "models", "test_descent.py", "test_losses.py")
-}
+_QUICK = ("data", "experiments", "figures", "measures", "models", "test_descent.py", "test_losses.py", "test_masks.py")
+COMPILED_QUICKLY = {TESTS / name for name in _QUICK}
 
 
 @pytest.fixture(autouse=True, scope="module")
