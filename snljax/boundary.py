@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from snljax.stats import Interval, check_level, t_interval
+from snljax.variables import as_floats
 
 T = TypeVar("T", np.ndarray, xr.DataArray)
 
@@ -68,7 +69,7 @@ def extract(values: xr.DataArray, along: str, threshold: float, side: Literal["u
     if not (np.isfinite(position).all() and (np.diff(position) > 0).all()):
         raise ValueError(f"along: the coordinate of {along!r} does not ascend; allowed: sorted cells")
     if _real("values", values).dtype.kind in "biu":
-        values = values.astype(float)  # differences of unsigned numbers would wrap around
+        values = as_floats(values)  # differences of unsigned numbers would wrap around
 
     def crossing(row: np.ndarray) -> float:
         known = np.flatnonzero(~np.isnan(row))

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import xarray as xr
 
-from snljax.variables import DONE, STATUS
+from snljax.variables import DONE, STATUS, as_floats
 
 Scale = Literal["linear", "log", "logit"]
 POSSIBLE = {"linear": (-np.inf, np.inf), "log": (0.0, np.inf), "logit": (0.0, 1.0)}
@@ -42,7 +42,8 @@ def interval(values: xr.DataArray, dim: str = "seed", level: float = 0.95, scale
     have that value; both ends are then the mean too. They say that the seeds do not differ, not that no seed could.
 
     Args:
-        values: real numbers, one dimension of them ``dim``. NaN (pending or diverged) is left out. An infinite value
+        values: real numbers, one dimension of them ``dim``. NaN (pending or diverged; of whole numbers what
+            `variables.missing` has) is left out. An infinite value
             makes the mean infinite, or NaN if there are both signs, and leaves its cell without ends.
         dim: the dimension to go over.
         level: coverage, between 0 and 1.
@@ -72,10 +73,10 @@ def interval(values: xr.DataArray, dim: str = "seed", level: float = 0.95, scale
     check_level(level)
     if dim not in values.dims:
         raise ValueError(f"dim: {dim!r} is no dimension; allowed: {', '.join(map(str, values.dims)) or 'none here'}")
-    _real("values", values)
+    values = as_floats(_real("values", values))
     asked, scale = scale is not None, _by_name(values) if scale is None else _fitting(scale, values)
     mean, low, high = xr.apply_ufunc(
-        lambda v: _t(v, level, scale), values.astype(float), input_core_dims=[[dim]], output_core_dims=[[], [], []]
+        lambda v: _t(v, level, scale), values, input_core_dims=[[dim]], output_core_dims=[[], [], []]
     )
     if scale != "linear" and not asked:
         linear = interval(values, dim, level, "linear")["low"]
@@ -109,7 +110,7 @@ def t_interval(values: Any, level: float = 0.95) -> Interval:
     row = _real("values", np.asarray(values))
     if row.ndim != 1:
         raise ValueError(f"values: shape {row.shape}; allowed: one dimension, the seeds (interval takes the others)")
-    mean, low, high = _t(row.astype(float), level, "linear")
+    mean, low, high = _t(as_floats(row), level, "linear")
     return Interval(float(mean), float(low), float(high), f"{100 * level:.6g} % t")
 
 
@@ -152,6 +153,7 @@ def bootstrap(
         raise ValueError(f"resamples: {resamples!r}; allowed: 1 or more, a whole number")
     if not values.sizes.get(dim):
         raise ValueError(f"values: {_sizes(values)}; allowed: a dimension {dim} with one or more seeds")
+    values = as_floats(values) if values.dtype.kind in "iu" else values
     whole, percent = float(statistic(values)), f"{100 * level:.6g} %"
     if values.sizes[dim] == 1:
         return Interval(whole, np.nan, np.nan, f"{percent} bootstrap")
@@ -247,7 +249,7 @@ def _paired(ds: xr.Dataset, along: str, a: Any, b: Any, metric: str, dim: str) -
     """a minus b of each seed; NaN where either network is not done."""
     if metric not in ds.data_vars:
         raise ValueError(f"metric: {metric!r} is no variable; allowed: {', '.join(map(str, ds.data_vars))}")
-    values = _real(f"metric, the variable {metric!r}", ds[metric]).astype(float)
+    values = as_floats(_real(f"metric, the variable {metric!r}", ds[metric]))
     for name, wanted in (("along", along), ("dim", dim)):
         if wanted not in values.dims or along == dim:
             others = ", ".join(str(d) for d in values.dims if name == "dim" or d != dim)
@@ -280,7 +282,8 @@ def _t(values: np.ndarray, level: float, scale: str) -> tuple[np.ndarray, np.nda
             low, high = mean - half, mean + half
     none = (n < 2) | ~np.isfinite(mean)
     # Without spread no transform is needed; a mean at the end of the range has none.
-    low, high = (np.where(none, np.nan, np.where(same, mean, end)) for end in (low, high))
+    ends = np.minimum(low, mean), np.maximum(high, mean)  # rounding could put them on the wrong side
+    low, high = (np.where(none, np.nan, np.where(same, mean, end)) for end in ends)
     return mean, low, high
 
 

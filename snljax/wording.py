@@ -48,10 +48,11 @@ def plain(value: Any) -> Any:
     return "none" if value is None else value
 
 
-def nearest(name: Any, known: Iterable[str]) -> str:
+def nearest(name: Any, known: Iterable[Any]) -> str:
     """``did you mean … ?`` with the nearest of the known names, or nothing."""
-    near = difflib.get_close_matches(name, list(known), 1, 0.4) if isinstance(name, str) else []
-    return f"did you mean {near[0]!r}? " if near else ""
+    by_text = {str(one): one for one in known}
+    near = difflib.get_close_matches(name, by_text, 1, 0.4) if isinstance(name, str) else []
+    return f"did you mean {by_text[near[0]]!r}? " if near else ""
 
 
 def unknown(kind: str, name: Any, known: Iterable[str], of: str | None = None) -> str:

@@ -351,3 +351,21 @@ def test_other_dimensions_of_a_metric_are_cells_too():
 )
 def test_what_compare_refuses(one_line, options, texts):
     one_line(lambda: compared(dataset(), **options), *texts)
+
+
+def test_whole_numbers_that_stand_for_nothing_are_left_out():
+    """Counts have no NaN: cells that diverged hold `variables.missing` of their dtype."""
+    counts = xr.DataArray(np.array([[3, 5, -(2**31)], [-(2**31)] * 3], np.int32), dims=("K", "seed"), name="neurons")
+    found = stats.interval(counts)
+    assert found["mean"].values[0] == 4.0
+    assert np.isnan(found["mean"].values[1])
+    assert stats.t_interval(counts.values[0]).mean == 4.0
+    assert stats.bootstrap(counts[0], lambda v: float(v.max())).mean == 5.0
+
+
+def test_ends_lie_on_their_side_of_the_mean():
+    """Four equal numbers and one an ulp away: on a transformed scale rounding is larger than the spread."""
+    values = np.full(5, 0.05)
+    values[2] = np.nextafter(0.05, 1.0)
+    found = stats.interval(xr.DataArray(values, dims="seed", name="test_accuracy"))
+    assert float(found.low) <= float(found["mean"]) <= float(found.high)

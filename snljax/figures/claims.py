@@ -24,6 +24,7 @@ import numpy as np
 import xarray as xr
 
 from snljax.stats import Interval, t_interval
+from snljax.variables import as_floats
 
 Verdict = Literal["holds", "refuted", "undecided", "not testable"]
 Cells = Literal["every", "some"]
@@ -191,8 +192,9 @@ def every(values: xr.DataArray, relation: Relation, level: float, what: str) -> 
         raise ValueError(f"relation: {relation!r}; allowed: {', '.join(RELATIONS)}")
     if "seed" not in values.dims or not values.size:
         raise ValueError(f"values: dimensions {', '.join(map(str, values.dims)) or 'none'}; allowed: seed, one or more")
+    values = as_floats(values)
     fails = int((~RELATIONS[relation](values, level)).sum())
-    numbers = values.values[~np.isnan(values.values)].astype(float)
+    numbers = values.values[~np.isnan(values.values)]
     lost = f", {values.size - numbers.size} of them without a number" if numbers.size < values.size else ""
     mean, low, high = map(float, (numbers.mean(), numbers.min(), numbers.max()) if numbers.size else (math.nan,) * 3)
     found = Finding(
@@ -241,7 +243,8 @@ def _mean_rule(
     """The verdict about a mean, or about the means of many cells at once."""
     if isinstance(values, Interval):
         verdict = _verdict(values, region, strict)
-        return Finding(verdict, values, threshold, "no interval" if verdict == "not testable" else "")
+        reason = "nothing measured" if math.isnan(values.mean) else "no interval"
+        return Finding(verdict, values, threshold, reason if verdict == "not testable" else "")
     if cells not in ("every", "some"):
         raise ValueError(f"cells: {cells!r}; allowed: every, some")
     rows = _rows(values)
@@ -272,7 +275,7 @@ def _mean_rule(
 
 def _verdict(found: Interval, region: tuple[float, float], strict: bool) -> Verdict:
     """Where an interval lies: in the region, out of it, or across its edge. strict: the edges are not of the region."""
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+    if not all(map(math.isfinite, found[:3])):
         return "not testable"
     low, high = region
     inside, outside = (operator.lt, operator.le) if strict else (operator.le, operator.lt)
@@ -304,7 +307,7 @@ def _rows(values: Any) -> list[np.ndarray]:
         raise ValueError(
             f"values: dimensions {', '.join(map(str, values.dims)) or 'none'}; allowed: seed, or one alone"
         )
-    rows = values.transpose(..., "seed" if "seed" in values.dims else values.dims[0]).values
+    rows = as_floats(values).transpose(..., "seed" if "seed" in values.dims else values.dims[0]).values
     return list(rows.reshape(math.prod(rows.shape[:-1]), rows.shape[-1])) or [np.empty(0)]
 
 

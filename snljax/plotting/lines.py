@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from snljax.plotting.labels import COLORS, SPREADS, Spread, entry_of, fitted, label_of
 from snljax.plotting.pages import axes_or_new
 from snljax.stats import interval
+from snljax.variables import as_floats
 
 
 class _Row(NamedTuple):
@@ -103,7 +104,7 @@ def points(
     ax = axes_or_new(ax)
     for row in _rows(values, x, hue, spread, colors, {"fmt": "o", **style}):
         ends = np.array([row.middle - row.low, row.high - row.middle])
-        ax.errorbar(row.x, row.middle, np.where(np.isfinite(ends), ends, 0), **row.style)
+        ax.errorbar(row.x, row.middle, np.maximum(np.where(np.isfinite(ends), ends, 0), 0), **row.style)
     return _named(ax, values, x, legend and hue is not None)
 
 
@@ -149,7 +150,7 @@ def _rows(
     for i, row in enumerate(rows):
         (along,) = row[x].dims
         look = {"color": colors[i % len(colors)], "label": None if hue is None else entry_of(row, hue), **style}
-        ends = _SUMMARIES[spread](row.astype(float)) if "seed" in row.dims else (row, row, row)
+        ends = _SUMMARIES[spread](as_floats(row)) if "seed" in row.dims else (row, row, row)
         middle, low, high = (end.transpose(along).values for end in ends)
         yield _Row(row[x].values, middle, low, high, look)
 

@@ -52,11 +52,13 @@ def heatmap(
     grid = _oriented(values, x, y)
     ax = axes_or_new(ax)
     low, high = limits or (float(grid.min()), float(grid.max()))
-    norm = LogNorm(low, high) if log else Normalize(low, high)
+    empty = np.isnan(low)  # of nothing but NaN there is no scale
+    norm = LogNorm(low, high) if log and not empty else Normalize(low, high)
     # Rasterised: a vector page of 10,000 cells is slow to open.
     mesh = ax.pcolormesh(grid[x], grid[y], grid, norm=norm, cmap="viridis", shading="nearest", rasterized=True)
     ax.figure.colorbar(mesh, ax=ax, label=fitted(label_of(values), ax, "y"))
-    if threshold is not None and float(grid.min()) < threshold <= float(grid.max()):
+    crossed = threshold is not None and float(grid.min()) < threshold <= float(grid.max())
+    if crossed and min(grid.shape) > 1:  # a line needs two rows and two columns
         lines = ax.contour(grid[x], grid[y], grid, levels=[threshold], colors="white", linewidths=1.5)
         ax.clabel(lines, fmt=f"{threshold:g}", fontsize="small")
     _finish(ax, values, x, y, status)

@@ -9,7 +9,7 @@ from typing import Any
 
 import jax
 
-from snljax.experiment import Experiment, FieldInfo, fields_of, readings_of
+from snljax.experiment import Experiment, FieldInfo, MetricInfo, fields_of, readings_of
 from snljax.sweep.field_values import TYPE_NAMES, converted, parsed_range
 from snljax.wording import listed, one_line, shown
 
@@ -43,6 +43,9 @@ def checked_fields(experiment: Any) -> dict[str, FieldInfo]:
             raise ValueError(f"{experiment.name}: field {info.name} cannot be traced; allowed: mark it static")
         if info.range is not None:
             _check_range_of(experiment.name, info, known)
+    for name, said in experiment.metrics.items():
+        if not isinstance(said, MetricInfo):
+            raise ValueError(f"metrics: {name} of {experiment.name} is {shown(said)}; allowed: snl.metric(help=…)")
     _check_config(experiment, known)
     return known
 

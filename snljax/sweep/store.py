@@ -28,7 +28,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snljax.sweep import checkpoint_files, chunks, files
+from snljax.sweep import checkpoint as checkpoints
+from snljax.sweep import chunks, files
 from snljax.sweep.accepted import Accepted
 from snljax.sweep.catalogue import FORMAT, MANIFEST, Catalogue, manifest_of
 from snljax.sweep.chunk_files import ChunkFiles
@@ -299,12 +300,12 @@ class Store:
     def checkpoint(self, block: int) -> Checkpoint | None:
         """A block on its way, if it was interrupted; one that is damaged, or means another block, is none."""
         with self._reading():
-            return checkpoint_files.read(self._checkpoint(block), self.catalogue.meaning(block)["means"])
+            return checkpoints.read(self._checkpoint(block), self.catalogue.meaning(block)["means"])
 
     def save_checkpoint(self, block: int, checkpoint: Checkpoint) -> None:
         """Keep a block on its way."""
         with files.clear_errors(self.path):
-            checkpoint_files.write(self._checkpoint(block), checkpoint, self.catalogue.meaning(block)["means"])
+            checkpoints.write(self._checkpoint(block), checkpoint, self.catalogue.meaning(block)["means"])
 
     def _checkpoint(self, block: int) -> pathlib.Path:
         return self.path / "checkpoints" / f"{block}.npz"

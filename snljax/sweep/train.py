@@ -11,8 +11,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from snljax.experiment import traced_fields
-from snljax.sweep import checkpoint as checkpoints
-from snljax.sweep import memory, program
+from snljax.sweep import codec, memory, program
 from snljax.sweep.checkpoint import Checkpoint
 from snljax.sweep.devices import human_bytes
 from snljax.sweep.files import StoreError
@@ -178,20 +177,20 @@ class Trainer:
         first_bad = np.full((len(self.devices), *block), -1, np.int32)
         there = [s.checkpoint for s in starts if s.checkpoint is not None]
         if there:
-            state, first_bad = checkpoints.unpacked(there, len(self.devices), blocks["state"], self.sharding)
+            state, first_bad = codec.unpacked(there, len(self.devices), blocks["state"], self.sharding)
             blocks = blocks | {"state": state}
             for records, one in zip(kept, there, strict=True):
-                checkpoints.measured(one, records)
+                codec.measured(one, records)
         waiting = max(1, most // max(1, memory.record_bytes(metrics, block)))
         fixed = self.fixed(works[0].config)
         return Round(compiled, fixed, blocks, kept, plan.records, starts[0].step, first_bad, waiting)
 
     def _save(self, keeper: Keeper, fingerprint: str, works: list[Work], going: Round, seconds: float) -> None:
         """A checkpoint for each block of the round; of the records those up to its step."""
-        leaves = checkpoints.to_host(going.state)
+        leaves = codec.to_host(going.state)
         count = sum(1 for r in self.job.plan.records if r <= going.checked)
         for d, work in enumerate(works):
-            arrays = checkpoints.packed(leaves, d, going.kept[d], count, going.first_bad[d])
+            arrays = codec.packed(leaves, d, going.kept[d], count, going.first_bad[d])
             keeper.save(work.block, Checkpoint(going.checked, seconds, fingerprint, arrays))
             going.kept[d].release()
 

@@ -269,3 +269,15 @@ def test_the_terminal_shows_each_verdict():
     for mark in ("✓ holds: a | b", "✗ refuted: c", "~ undecided: d", "? not testable: e"):
         assert mark in shown
     assert "measured 1 [0.5, 1.5] (95 % t); held against x: interval above 0; a caveat" in shown
+
+
+def test_a_count_of_a_network_that_diverged_is_a_counterexample_and_no_number():
+    counts = xr.DataArray(np.array([[3, 5], [4, -(2**31)]], np.int32), dims=("K", "seed"))
+    assert every(counts, "<", 100, "neurons").verdict == "refuted"
+    assert every(counts.isel(K=[0]), "<", 100, "neurons").verdict == "holds"
+    assert below(xr.DataArray(np.full(3, -(2**31), np.int32), dims="seed"), 0, "neurons").verdict == "not testable"
+
+
+def test_a_bootstrap_whose_statistic_has_no_value_decides_nothing():
+    found = above(Interval(math.nan, 0.51, 0.6, "95 % percentile bootstrap"), 0.4, "crossing")
+    assert (found.verdict, found.reason) == ("not testable", "nothing measured")

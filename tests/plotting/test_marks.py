@@ -283,3 +283,20 @@ def test_long_labels_stay_within_their_panels(draw):
 
 def _map(values, ax):
     plotting.heatmap(values, x="x", y="seed", ax=ax)
+
+
+def test_one_row_and_nothing_trained_are_drawn_too():
+    values = xr.DataArray(
+        [[1.0, 2.0, 3.0]], dims=("K", "sigma_p"), coords={"K": [2], "sigma_p": [0.1, 0.2, 0.3]}, name="test_loss"
+    )
+    assert plotting.heatmap(values, x="sigma_p", y="K", threshold=2.0).get_xlabel()
+    assert plotting.heatmap(values * np.nan, x="sigma_p", y="K", log=True).get_xlabel()
+    with pytest.raises(ValueError, match="vmin"):
+        plotting.heatmap(values - 1, x="sigma_p", y="K", log=True)
+
+
+def test_points_of_seeds_that_are_almost_equal_are_drawn():
+    almost = np.full(5, 0.05)
+    almost[2] = np.nextafter(0.05, 1.0)
+    values = xr.DataArray(almost[:, None], dims=("seed", "K"), coords={"K": [2]}, name="test_accuracy")
+    assert plotting.points(values, x="K").get_xlabel()

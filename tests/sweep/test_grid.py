@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tomli_w
-from harness import PowersConfig
+from harness import POWERS, PowersConfig
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -575,3 +575,19 @@ def test_every_experiment_keeps_the_contract(name):
     assert isinstance(experiment.readings, (dict, types.MappingProxyType))
     leaves = [f.name for f in info.values() if not f.static]
     assert len(jax.tree.leaves(experiment.Config())) == len(leaves)  # what is not static is traced
+
+
+@pytest.mark.parametrize("value", ["two", ["4"]])
+def test_text_for_a_choice_of_numbers_is_refused_in_one_line(value, one_line):
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass(frozen=True)
+    class Config(PowersConfig):
+        width: int = snl.field(4, static=True, choices=(2, 4, 8))
+
+    own = POWERS._replace(Config=Config)
+    message = one_line(lambda: Grid(own, width=value), "width", "2, 4, 8")
+    assert ("did you mean 4?" in message) == (value == ["4"])
+
+
+def test_a_metric_that_is_not_described_as_one_is_refused(one_line):
+    one_line(lambda: Grid(POWERS._replace(metrics={"mean": "the mean"})), "metrics", "mean", "snl.metric")

@@ -31,6 +31,7 @@ from snljax.sweep import pace, program
 from snljax.sweep.checkpoint import Checkpoint
 from snljax.sweep.status import report, status
 from snljax.sweep.store import Store
+from snljax.sweep.writers import Writers
 from snljax.variables import DIVERGED, PENDING
 
 BLOCK = (1, 4)
@@ -581,3 +582,18 @@ def test_run_status_and_plot_of_a_store(tmp_path, capsys):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
     with xr.open_dataset(tmp_path / "a.nc") as exported:
         assert_same_bits(exported, snl.open_store(tmp_path / "a"))
+
+
+def test_a_look_at_a_store_needs_no_jax(kept):
+    code = f"import sys\nfrom snljax import cli\ncli.main(['status', {str(kept)!r}])\nprint('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_workers_train_what_they_are_handed_without_reading_of_others(tmp_path, monkeypatch):
+    read = []
+    monkeypatch.setattr(Writers, "all", lambda self: read.append(self) or [])
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        sweep(grid_of(), tmp_path / "a", executor=executor, devices=None)
+    assert Store.open(tmp_path / "a").done().all()
+    assert read == []
