@@ -168,14 +168,13 @@ def _projections(ds: xr.Dataset) -> xr.DataArray:
 
 def _times(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
     """T₁ and T₂ of each seed, by eq. 34 and 61 for the mean over neurons; NaN where they are not reached."""
-    share, squared = ds.feature_share, (ds.norms**2).mean("neuron")
-    t1 = _first(share >= 0.5)
+
+    def first(reached: xr.DataArray) -> xr.DataArray:
+        return reached.step.where(reached).min("step")
+
+    squared, t1 = (ds.norms**2).mean("neuron"), first(ds.feature_share >= 0.5)
     at_t1 = xr.where(t1.isnull(), np.nan, squared.sel(step=t1.fillna(0)))
-    return t1, _first((squared >= setting(ds, "d") * at_t1) & (ds.step >= t1))
-
-
-def _first(reached: xr.DataArray) -> xr.DataArray:
-    return reached.step.where(reached).min("step")
+    return t1, first((squared >= setting(ds, "d") * at_t1) & (ds.step >= t1))
 
 
 def draw_stages(datasets: Datasets) -> dict[str, Any]:
@@ -296,6 +295,7 @@ def check_pruning(ds: xr.Dataset, label: str) -> list[Claim]:
     imbalanced = ds.sel(epsilon_min=ds.epsilon_min.values[ds.epsilon_min.values < 1])
     claims = []
     for gradient in ds.mask_gradient.values.tolist():
+        place = f"Theorem 3.2, fitted, mask gradient {gradient} (ours: the paper does not simulate it)"
         for metric, sign in PRUNING.items():
             values = imbalanced[metric].sel(mask_gradient=gradient).mean("epsilon_min")
             change = (values - values.sel(prune_fraction=0.0)).sel(prune_fraction=ALPHA)
@@ -304,9 +304,7 @@ def check_pruning(ds: xr.Dataset, label: str) -> list[Claim]:
             claims.append(
                 Claim.of(
                     f"{label}: magnitude pruning helps the minority feature ({plotting.label_of(ds[metric])})",
-                    cite(
-                        "004", f"Theorem 3.2, fitted, mask gradient {gradient} (ours: the paper does not simulate it)"
-                    ),
+                    cite("004", place),
                     (above if sign > 0 else below)(by_size, 0, f"change from α = 0 to {ALPHA}, mean over ε_min < 1"),
                     f"from {whole:.4g}; beyond a random mask of the same size: {t_interval(by_size - by_chance)}",
                 )

@@ -76,28 +76,13 @@ def draw_matrix(datasets: Datasets) -> dict[str, Any]:
     fig, axes = plotting.panels(len(datasets), 2, ratio=0.85)
     for (left, right), (label, ds) in zip(axes, datasets.items(), strict=True):
         norm = ds.norm / ds.norm.max()
-        _matrix(left, norm, "cividis", r"$\|\hat{A}_i^\top \hat{A}_j\|_F$, largest = 1", "{:.2f}")
-        ratio = np.log10(ds.noise_correlation.mean("part"))
-        reach = float(np.abs(ratio.values[np.isfinite(ratio.values)]).max())
-        _matrix(right, ratio, "PuOr", r"$\log_{10} \Gamma_{ij}$", "{:.1f}", (-reach, reach))
-        left.set_title(f"{label}: overlap of the classes' noise")
-        right.set_title(f"{label}: noise correlation ratio")
+        overlap = norm.assign_attrs(long_name=r"$\|\hat{A}_i^\top \hat{A}_j\|_F$, largest = 1")
+        plotting.matrix(overlap, x="other", y="class", form="{:.2f}", ax=left)
+        ratio = np.log10(ds.noise_correlation.mean("part")).assign_attrs(long_name=r"$\log_{10} \Gamma_{ij}$")
+        plotting.matrix(ratio, x="other", y="class", form="{:.1f}", around_zero=True, ax=right)
+        left.set(xlabel="class $j$", ylabel="class $i$", title=f"{label}: overlap of the classes' noise")
+        right.set(xlabel="class $j$", ylabel="class $i$", title=f"{label}: noise correlation ratio")
     return {"noise-correlation-matrix": fig}
-
-
-def _matrix(ax: Any, values: xr.DataArray, cmap: str, label: str, form: str, limits: Any = (None, None)) -> None:
-    shown, names = values.transpose("class", "other").values, values["class"].values
-    image = ax.imshow(shown, cmap=cmap, vmin=limits[0], vmax=limits[1])
-    turned = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 2 else {}
-    ax.set_xticks(range(len(names)), names, **turned)
-    ax.set_yticks(range(len(names)), names)
-    ax.set(xlabel="class $j$", ylabel="class $i$")
-    if len(names) <= 12:
-        for (i, j), value in np.ndenumerate(shown):
-            red, green, blue, _ = image.cmap(image.norm(value))
-            dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
-            ax.text(j, i, form.format(value), ha="center", va="center", size="small", color="w" if dark else "k")
-    ax.figure.colorbar(image, ax=ax, label=label)
 
 
 @of_each

@@ -2,7 +2,7 @@
 
 from snljax.plotting.labels import COLORS, caption, label_of, shades
 from snljax.plotting.lines import curves, points, reference
-from snljax.plotting.maps import heatmap, threshold_map
+from snljax.plotting.maps import heatmap, matrix, threshold_map
 from snljax.plotting.pages import WIDTHS, legend, note, panels, style, ticks
 from snljax.variables import DIVERGED
 
@@ -15,6 +15,7 @@ __all__ = [
     "heatmap",
     "label_of",
     "legend",
+    "matrix",
     "note",
     "panels",
     "points",

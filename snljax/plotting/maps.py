@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -103,6 +105,45 @@ def threshold_map(
         rasterized=True,
     )
     _finish(ax, values, x, y, status)
+    return ax
+
+
+def matrix(
+    values: xr.DataArray, *, x: str, y: str, form: str = "{:.2g}", around_zero: bool = False, ax: Axes | None = None
+) -> Axes:
+    """Numbers of pairs in colour, and written where there are few.
+
+    Args:
+        values: two dimensions, x and y, whose coordinates are names; the first row is on top.
+        x, y: the dimensions along the axes.
+        form: how a number is written, where there are at most twelve rows.
+        around_zero: two colours that meet at 0, for numbers of both signs.
+        ax: draw here; default a new figure.
+
+    Returns:
+        The Axes.
+
+    Example:
+        >>> import xarray as xr
+        >>> cosine = xr.DataArray([[1.0, 0.2], [0.2, 1.0]], dims=("class", "other"),
+        ...                       coords={"class": ["cat", "dog"], "other": ["cat", "dog"]}, name="cosine")
+        >>> [text.get_text() for text in matrix(cosine, x="other", y="class").texts]
+        ['1', '0.2', '0.2', '1']
+    """
+    shown, names = values.transpose(y, x).values, [str(name) for name in values[y].values]
+    ax = axes_or_new(ax)
+    reach = float(np.abs(shown[np.isfinite(shown)]).max(initial=0.0)) if around_zero else None
+    low = None if reach is None else -reach
+    image = ax.imshow(shown, cmap="PuOr" if around_zero else "cividis", vmin=low, vmax=reach)
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right"} if max(map(len, names)) > 2 else {}
+    ax.set_xticks(range(shown.shape[1]), [str(name) for name in values[x].values], **turned)
+    ax.set_yticks(range(len(names)), names)
+    if len(names) <= 12:
+        for (i, j), value in np.ndenumerate(shown):
+            red, green, blue, _ = image.cmap(image.norm(value))
+            dark = 0.3 * red + 0.59 * green + 0.11 * blue < 0.5
+            ax.text(j, i, form.format(value), ha="center", va="center", size="small", color="w" if dark else "k")
+    ax.figure.colorbar(image, ax=ax, label=label_of(values))
     return ax
 
 

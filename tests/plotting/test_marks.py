@@ -300,3 +300,16 @@ def test_points_of_seeds_that_are_almost_equal_are_drawn():
     almost[2] = np.nextafter(0.05, 1.0)
     values = xr.DataArray(almost[:, None], dims=("seed", "K"), coords={"K": [2]}, name="test_accuracy")
     assert plotting.points(values, x="K").get_xlabel()
+
+
+def test_a_matrix_writes_its_numbers_with_the_first_row_on_top():
+    names = ["a", "b"]
+    values = xr.DataArray([[0.5, -2.0], [1.0, 0.0]], dims=("row", "column"), coords={"row": names, "column": names})
+    ax = plotting.matrix(values, x="column", y="row", form="{:.1f}", around_zero=True)
+    assert [text.get_text() for text in ax.texts] == ["0.5", "-2.0", "1.0", "0.0"]
+    image = ax.images[0]
+    np.testing.assert_array_equal(image.get_array(), values)
+    assert (image.norm.vmin, image.norm.vmax) == (-2.0, 2.0)
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+    many = xr.DataArray(np.eye(13), dims=("row", "column"), coords={d: range(13) for d in ("row", "column")})
+    assert not plotting.matrix(many, x="column", y="row").texts
