@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
 
-from snljax.stats import Interval, check_level, t_interval
+from snljax.stats import Interval, check_level, real, sizes, t_interval
 from snljax.variables import as_floats
-
-T = TypeVar("T", np.ndarray, xr.DataArray)
 
 
 class PowerLaw(NamedTuple):
@@ -65,10 +63,10 @@ def extract(values: xr.DataArray, along: str, threshold: float, side: Literal["u
     theta = threshold if np.isscalar(threshold) else np.asarray(threshold)[()]
     if along not in values.dims:
         raise ValueError(f"along: {along!r} is no dimension; allowed: {', '.join(map(str, values.dims))}")
-    position = _real(f"along, the coordinate of {along!r}", values[along].values).astype(float)
+    position = real(f"along, the coordinate of {along!r}", values[along].values).astype(float)
     if not (np.isfinite(position).all() and (np.diff(position) > 0).all()):
         raise ValueError(f"along: the coordinate of {along!r} does not ascend; allowed: sorted cells")
-    if _real("values", values).dtype.kind in "biu":
+    if real("values", values).dtype.kind in "biu":
         values = as_floats(values)  # differences of unsigned numbers would wrap around
 
     def crossing(row: np.ndarray) -> float:
@@ -119,10 +117,10 @@ def fit_power_law(boundary: xr.DataArray, x: str, level: float = 0.95) -> PowerL
     """
     check_level(level)
     if x not in boundary.dims or x == "seed" or not set(boundary.dims) <= {x, "seed"}:
-        raise ValueError(f"x: {x!r} of a boundary with {_sizes(boundary)}; allowed: dimensions x and seed alone")
+        raise ValueError(f"x: {x!r} of a boundary with {sizes(boundary)}; allowed: dimensions x and seed alone")
     boundary = boundary if "seed" in boundary.dims else boundary.expand_dims("seed")
     at = _positive(f"x, the coordinate {x!r}", boundary[x].values)
-    rows = _real("boundary", boundary.transpose("seed", x).values)
+    rows = real("boundary", boundary.transpose("seed", x).values)
     _positive("boundary", rows[~np.isnan(rows)])
     if at.size > 1 and len(np.unique(at)) == 1:
         raise ValueError(f"x, the coordinate {x!r}: {at[0]} alone; allowed: two or more different numbers")
@@ -145,19 +143,9 @@ def _finite(value: Any) -> bool:
     return value.ndim == 0 and np.can_cast(value.dtype, float, "same_kind") and bool(np.isfinite(value))
 
 
-def _real(name: str, values: T) -> T:
-    if not np.can_cast(values.dtype, float, "same_kind"):
-        raise ValueError(f"{name}: {values.dtype}; allowed: real numbers")
-    return values
-
-
 def _positive(name: str, values: np.ndarray) -> np.ndarray:
-    values = _real(name, values).astype(float)
+    values = real(name, values).astype(float)
     wrong = values[~(np.isfinite(values) & (values > 0))]
     if wrong.size:
         raise ValueError(f"{name}: {wrong[0]}; allowed: positive, finite numbers")
     return values
-
-
-def _sizes(values: xr.DataArray) -> str:
-    return ", ".join(f"{name} ({size})" for name, size in values.sizes.items()) or "no dimensions"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from snljax.variables import DONE, STATUS, as_floats
 
+T = TypeVar("T", np.ndarray, xr.DataArray)
 Scale = Literal["linear", "log", "logit"]
 POSSIBLE = {"linear": (-np.inf, np.inf), "log": (0.0, np.inf), "logit": (0.0, 1.0)}
 
@@ -73,7 +74,7 @@ def interval(values: xr.DataArray, dim: str = "seed", level: float = 0.95, scale
     check_level(level)
     if dim not in values.dims:
         raise ValueError(f"dim: {dim!r} is no dimension; allowed: {', '.join(map(str, values.dims)) or 'none here'}")
-    values = as_floats(_real("values", values))
+    values = as_floats(real("values", values))
     asked, scale = scale is not None, _by_name(values) if scale is None else _fitting(scale, values)
     mean, low, high = xr.apply_ufunc(
         lambda v: _t(v, level, scale), values, input_core_dims=[[dim]], output_core_dims=[[], [], []]
@@ -107,7 +108,7 @@ def t_interval(values: Any, level: float = 0.95) -> Interval:
         ('2 [-0.4841, 4.484]', '95 % t')
     """
     check_level(level)
-    row = _real("values", np.asarray(values))
+    row = real("values", np.asarray(values))
     if row.ndim != 1:
         raise ValueError(f"values: shape {row.shape}; allowed: one dimension, the seeds (interval takes the others)")
     mean, low, high = _t(as_floats(row), level, "linear")
@@ -152,7 +153,7 @@ def bootstrap(
     if not isinstance(resamples, int | np.integer) or resamples < 1:
         raise ValueError(f"resamples: {resamples!r}; allowed: 1 or more, a whole number")
     if not values.sizes.get(dim):
-        raise ValueError(f"values: {_sizes(values)}; allowed: a dimension {dim} with one or more seeds")
+        raise ValueError(f"values: {sizes(values)}; allowed: a dimension {dim} with one or more seeds")
     values = as_floats(values) if values.dtype.kind in "iu" else values
     whole, percent = float(statistic(values)), f"{100 * level:.6g} %"
     if values.sizes[dim] == 1:
@@ -249,7 +250,7 @@ def _paired(ds: xr.Dataset, along: str, a: Any, b: Any, metric: str, dim: str) -
     """a minus b of each seed; NaN where either network is not done."""
     if metric not in ds.data_vars:
         raise ValueError(f"metric: {metric!r} is no variable; allowed: {', '.join(map(str, ds.data_vars))}")
-    values = as_floats(_real(f"metric, the variable {metric!r}", ds[metric]))
+    values = as_floats(real(f"metric, the variable {metric!r}", ds[metric]))
     for name, wanted in (("along", along), ("dim", dim)):
         if wanted not in values.dims or along == dim:
             others = ", ".join(str(d) for d in values.dims if name == "dim" or d != dim)
@@ -350,16 +351,18 @@ def _fitting(scale: Scale, values: xr.DataArray) -> Scale:
 def check_level(level: Any) -> None:
     """ValueError if a coverage is not between 0 and 1."""
     number = np.asarray(level)
-    real = number.ndim == 0 and np.can_cast(number.dtype, float, "same_kind")
-    if not real or not 0 < level < 1:
+    one = number.ndim == 0 and np.can_cast(number.dtype, float, "same_kind")
+    if not one or not 0 < level < 1:
         raise ValueError(f"level: {level!r}; allowed: between 0 and 1, neither of them included")
 
 
-def _real(name: str, values: Any) -> Any:
+def real(name: str, values: T) -> T:
+    """The values, or ValueError if they are no real numbers; name is what the message calls them."""
     if not np.can_cast(values.dtype, float, "same_kind"):
         raise ValueError(f"{name}: {values.dtype}; allowed: real numbers")
     return values
 
 
-def _sizes(values: xr.DataArray) -> str:
+def sizes(values: xr.DataArray) -> str:
+    """Dimensions with their lengths, as messages show them."""
     return ", ".join(f"{name} ({size})" for name, size in values.sizes.items()) or "no dimensions"
