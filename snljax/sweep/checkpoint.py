@@ -26,7 +26,7 @@ class Checkpoint(NamedTuple):
     arrays: Mapping[str, np.ndarray]
 
 
-def read(file: pathlib.Path, means: str) -> Checkpoint | None:
+def read_checkpoint(file: pathlib.Path, means: str) -> Checkpoint | None:
     """A block on its way, if it was interrupted; one that is damaged, or means another block, is none."""
     with contextlib.ExitStack() as stack:
         try:
@@ -45,7 +45,7 @@ def read(file: pathlib.Path, means: str) -> Checkpoint | None:
         return Checkpoint(about["step"], about["seconds"], about["program"], saved)
 
 
-def write(file: pathlib.Path, checkpoint: Checkpoint, means: str) -> None:
+def write_checkpoint(file: pathlib.Path, checkpoint: Checkpoint, means: str) -> None:
     """Keep a block on its way."""
     about = {"step": checkpoint.step, "seconds": checkpoint.seconds, "program": checkpoint.program, "means": means}
     file.parent.mkdir(exist_ok=True)

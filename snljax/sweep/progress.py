@@ -88,4 +88,4 @@ def _message(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     # What a callback raised comes as a whole traceback: its last line says what happened.
     parts = [lines[0].partition("Traceback")[0].strip(), lines[-1]] if "Traceback" in str(error) else lines
-    return (name + one_line(" ".join(parts)))[: len(name) + _MOST]
+    return name + one_line(" ".join(parts))[:_MOST]

@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from snljax.sweep import checkpoint as checkpoints
 from snljax.sweep import chunks, files
 from snljax.sweep.accepted import Accepted
 from snljax.sweep.catalogue import FORMAT, MANIFEST, Catalogue, manifest_of
+from snljax.sweep.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from snljax.sweep.chunk_files import ChunkFiles
 from snljax.sweep.descriptions import numbered, read_description
 from snljax.sweep.files import StoreError
@@ -40,7 +40,6 @@ from snljax.sweep.writers import Writers
 from snljax.variables import FIRST_BAD
 
 if TYPE_CHECKING:  # looking at a store needs neither JAX nor the experiments
-    from snljax.sweep.checkpoint import Checkpoint
     from snljax.sweep.grid import Grid
     from snljax.sweep.returned import Metrics
     from snljax.sweep.work import Finished, Plan
@@ -300,12 +299,12 @@ class Store:
     def checkpoint(self, block: int) -> Checkpoint | None:
         """A block on its way, if it was interrupted; one that is damaged, or means another block, is none."""
         with self._reading():
-            return checkpoints.read(self._checkpoint(block), self.catalogue.meaning(block)["means"])
+            return read_checkpoint(self._checkpoint(block), self.catalogue.meaning(block)["means"])
 
     def save_checkpoint(self, block: int, checkpoint: Checkpoint) -> None:
         """Keep a block on its way."""
         with files.clear_errors(self.path):
-            checkpoints.write(self._checkpoint(block), checkpoint, self.catalogue.meaning(block)["means"])
+            write_checkpoint(self._checkpoint(block), checkpoint, self.catalogue.meaning(block)["means"])
 
     def _checkpoint(self, block: int) -> pathlib.Path:
         return self.path / "checkpoints" / f"{block}.npz"
