@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Mapping
@@ -230,14 +231,15 @@ class FieldInfo(NamedTuple):
     choices: tuple[Any, ...] | None
 
 
-def fields_of(config_type: type) -> dict[str, FieldInfo]:
+@functools.lru_cache(maxsize=256)  # resolving annotations takes longer than training a block of tiny networks
+def fields_of(config_type: type) -> Mapping[str, FieldInfo]:
     """The fields of a Config, in order, with types resolved (``int | None`` gives int, optional).
 
     Args:
         config_type: a dataclass.
 
     Returns:
-        Field name -> FieldInfo.
+        Field name -> FieldInfo, not to be written to.
     """
     hints = typing.get_type_hints(config_type)
     out = {}
@@ -256,7 +258,7 @@ def fields_of(config_type: type) -> dict[str, FieldInfo]:
             meta["range"],
             meta["choices"],
         )
-    return out
+    return types.MappingProxyType(out)
 
 
 def traced_fields(config: Any) -> dict[str, Any]:

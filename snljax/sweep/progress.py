@@ -80,7 +80,8 @@ class Progress:
         )
 
     def _show(self) -> None:
-        self.bar.set_postfix_str(f"{self.finished}/{self.wanted} cells")
+        # Drawn with the next update, which the bar does ten times a second at most: blocks may end faster.
+        self.bar.set_postfix_str(f"{self.finished}/{self.wanted} cells", refresh=False)
 
 
 def _message(error: Exception) -> str:
