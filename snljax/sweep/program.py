@@ -6,6 +6,7 @@ Compiled code is kept by what its text is made of, and used again by whichever s
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import functools
 import hashlib
 import json
@@ -108,6 +109,12 @@ def build(recipe: Recipe, room: Room) -> Program:
     )
 
 
+def advance_only(recipe: Recipe) -> Callable[..., Any]:
+    """`Program.advance` of a recipe; nothing else is compiled for it."""
+    returns = (recipe.system.returns["init"], jax.ShapeDtypeStruct((), bool))
+    return _with_trees(traced(recipe).stage("advance"), jax.tree.structure(returns))
+
+
 def fingerprint(recipe: Recipe) -> str:
     """SHA-256 of what a program computes and of what compiles it: where it is equal, so are the bits.
 
@@ -200,21 +207,37 @@ class Traced:
     def __init__(self, stages: dict[str, Any], devices: tuple[Any, ...], held: int, most: int, seconds: float):
         self.stages, self.devices, self.held, self.memory, self.seconds = stages, devices, held, most, seconds
         self._lock = threading.Lock()
+        self._executables: dict[str, Any] = {}
+        self._seconds = 0.0
         self._compiled: _Compiled | None = None
         self._text: str | None = None
 
+    def stage(self, name: str) -> Any:
+        """One of them, compiled when first asked for."""
+        with self._lock:
+            return self._with([name])[name]
+
     def compiled(self) -> _Compiled:
-        """Compiled when first asked for."""
+        """All of them, compiled when first asked for."""
         with self._lock:
             if self._compiled is None:
-                started = time.perf_counter()
-                stages = {name: stage.lower().compile() for name, stage in self.stages.items()}
+                stages = self._with(list(self.stages))
                 # The larger of two estimates: on CPU the compiler's own misses what its library calls allocate.
                 compiler = memory.of_compiler(self.devices)
                 most = max(self.memory, memory.of_compiled(stages, self.held) + compiler)
-                ended = time.perf_counter()
-                self._compiled = _Compiled(stages, most, ended - started, ended)
+                self._compiled = _Compiled(stages, most, self._seconds, time.perf_counter())
             return self._compiled
+
+    def _with(self, names: list[str]) -> dict[str, Any]:
+        """Stages that are compiled, these among them; those that are missing side by side."""
+        if missing := [name for name in names if name not in self._executables]:
+            started = time.perf_counter()
+            lowered = [self.stages[name].lower() for name in missing]
+            with concurrent.futures.ThreadPoolExecutor(len(missing)) as threads:
+                executables = threads.map(lambda stage: stage.compile(), lowered)
+                self._executables |= dict(zip(missing, executables, strict=True))
+            self._seconds += time.perf_counter() - started
+        return self._executables
 
     def text(self) -> str:
         """The hash of the text of all stages for one device, without the mesh around it."""
