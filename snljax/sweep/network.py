@@ -16,7 +16,7 @@ import jax.extend.core
 import numpy as np
 
 from snljax.experiment import Experiment, fields_of, traced_fields
-from snljax.sweep import tracing
+from snljax.sweep import cost, tracing
 from snljax.sweep.grid import Grid
 from snljax.sweep.host_code import host_code, snapshot
 from snljax.sweep.layout import Block
@@ -103,19 +103,21 @@ class Systems:
             loaded = self._loaded.get(key)
             digests = ("", "") if loaded is None else (loaded.digest, loaded.old_digest)
             with tracing.going_on():
-                traced = _traced(self.experiment, statics_of(config), data, self._moment, self.precision)
+                traced = _traced(self.experiment, statics_of(config), data, self.swept, self._moment, self.precision)
             self._systems[key] = traced._replace(data=_strong(data), data_digest=digests[0], old_data_digest=digests[1])
         return self._systems[key]
 
 
-def _traced(experiment: Experiment, statics: Any, data: tuple[Any, ...], moment: int, precision: str) -> System:
+def _traced(
+    experiment: Experiment, statics: Any, data: tuple[Any, ...], swept: frozenset[str], moment: int, precision: str
+) -> System:
     """The functions of one network, traced, with the hash of what they lower to."""
     fields, info = traced_fields(statics), fields_of(type(statics))
     called = direct(experiment, statics)
     number = {n: jax.ShapeDtypeStruct((), dtype_of(info[n].type)) for n in fields}
     shared, whole = _strong(data), jax.ShapeDtypeStruct((), np.int32)
     digest = hashlib.sha256(json.dumps([sorted(fields), precision, str(dtype_of(float))]).encode())
-    comparable, returns, played = True, {}, {}
+    comparable, returns, played, jaxprs = True, {}, {}, {}
 
     def trace(name: str, *arguments: Any) -> Any:
         nonlocal comparable
@@ -128,7 +130,7 @@ def _traced(experiment: Experiment, statics: Any, data: tuple[Any, ...], moment:
         outside, seen = host_code(kept)
         digest.update(outside)
         comparable &= seen
-        returns[name] = stage.out_info
+        returns[name], jaxprs[name] = stage.out_info, kept
         played[name] = _replayed(kept, jax.tree.structure(stage.out_info))
         return _strong(stage.out_info)
 
@@ -137,7 +139,15 @@ def _traced(experiment: Experiment, statics: Any, data: tuple[Any, ...], moment:
     check_state(experiment, state, trace("step", number, draw, state, whole, shared))
     trace("measure", number, draw, state, shared)
     check_metrics(experiment, returns["measure"])
-    return System(experiment, Network(**played), returns, digest.hexdigest(), comparable)
+    a_step = cost.of_step(jaxprs["step"], _depends(number, swept, draw, state, shared))
+    return System(experiment, Network(**played), returns, digest.hexdigest(), comparable, a_step)
+
+
+def _depends(number: dict[str, Any], swept: frozenset[str], draw: Any, state: Any, data: Any) -> list[int]:
+    """What each input of ``step`` depends on, in the order in which JAX lays them out."""
+    values = {n: cost.POINT if n in swept else 0 for n in number}
+    none, both = (lambda tree: jax.tree.map(lambda _: 0, tree)), cost.POINT | cost.STEP
+    return jax.tree.leaves((values, none(draw), jax.tree.map(lambda _: both, state), cost.STEP, none(data)))
 
 
 def direct(experiment: Experiment, statics: Any) -> Network:

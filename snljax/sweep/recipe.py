@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from snljax.experiment import Experiment
+from snljax.sweep.cost import Cost
 from snljax.sweep.layout import Block
 
 
@@ -28,7 +29,8 @@ class System(NamedTuple):
 
     network: made from what was traced, with constants of its own. returns: what each function returns, as shapes.
     text: the hash of what they lower to and of what they call on the host. comparable: whether equal text is equal
-    behaviour, batched too. data: shapes of what all networks share, with the hashes of what is in it.
+    behaviour, batched too. cost: of one step. data: shapes of what all networks share, with the hashes of what is in
+    it.
     """
 
     experiment: Experiment
@@ -36,6 +38,7 @@ class System(NamedTuple):
     returns: dict[str, Any]
     text: str
     comparable: bool
+    cost: Cost
     data: tuple[Any, ...] = ()
     data_digest: str = ""
     old_data_digest: str = ""
