@@ -7,7 +7,9 @@ import os
 import platform
 import time
 
+from snljax import cache
 from snljax.sweep import devices as local_devices
+from snljax.sweep import remembered
 from snljax.sweep.engine import sweep
 from snljax.sweep.grid import Grid
 
@@ -30,6 +32,10 @@ def doctor() -> bool:
     devices = local_devices.resolve(None, useful=1_000_000)
     print(f"devices: {', '.join(map(str, devices))} ({devices[0].device_kind})")
     print(f"memory for training: {local_devices.human_bytes(local_devices.parse_memory(None, devices))} a device")
+    folder = cache.folder()
+    programs, size = (0, 0) if folder is None else remembered.size(folder)
+    held = f"{programs} compiled programs, {local_devices.human_bytes(size)}"
+    print(f"cache: {'off' if folder is None else f'{folder.parent}, {held}'} (environment variable {cache.VARIABLE})")
     started = time.perf_counter()
     grid = Grid("topk_pruning", sigma_p=0.1, K=8, n=32, n_test=100, d=32, m=4, num_classes=2, steps=500)
     loss = float(sweep(grid, progress=False).test_loss)

@@ -11,13 +11,13 @@ import pathlib
 import tempfile
 from typing import Any, NamedTuple
 
-os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2").strip()
+if "xla_force_host_platform_device_count=2" not in os.environ.get("XLA_FLAGS", ""):  # as processes of tests have it
+    os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2").strip()
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes; scikit-learn's threads would wait for each other
 
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # what one test process has compiled, the others need not
-    _compiled = tempfile.TemporaryDirectory(prefix="snljax-tests-", ignore_cleanup_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+if "SNLJAX_CACHE" not in os.environ:  # not the user's; what one test process has compiled, the others need not
+    _cache = tempfile.TemporaryDirectory(prefix="snljax-tests-", ignore_cleanup_errors=True)
+    os.environ["SNLJAX_CACHE"] = _cache.name
 
 import jax
 import jax.numpy as jnp

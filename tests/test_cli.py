@@ -217,6 +217,7 @@ def test_list_and_help_start_light(argv):
 def test_doctor_runs_as_a_command():
     done = subprocess.run([sys.executable, "-m", "snljax.cli", "doctor"], capture_output=True, text=True, check=True)
     assert "as it should" in done.stdout
+    assert f"cache: {os.environ['SNLJAX_CACHE']}, " in done.stdout
 
 
 # --- options ----------------------------------------------------------------------------------------

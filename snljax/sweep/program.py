@@ -22,7 +22,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from snljax.experiment import fields_of, traced_fields
-from snljax.sweep import memory, tracing
+from snljax.sweep import memory, remembered, tracing
 from snljax.sweep.batch import block_functions, per_device
 from snljax.sweep.host_code import host_code
 from snljax.sweep.loaded import update
@@ -98,7 +98,8 @@ def build(recipe: Recipe, room: Room) -> Program:
     def first_bad() -> Any:
         """Compiled only when a cell has diverged."""
         arguments, trace = _stages(recipe, system.network)
-        return _with_trees(trace("first_bad", *arguments["first_bad"]).lower().compile(), jax.tree.structure(0))
+        lowered = trace("first_bad", *arguments["first_bad"]).lower()
+        return _with_trees(remembered.compiled(lowered, recipe.devices), jax.tree.structure(0))
 
     return Program(
         **functions,
@@ -162,7 +163,8 @@ def _stages(recipe: Recipe, network: Network) -> tuple[dict[str, Any], Callable[
             check_vma=False,
         )
         with tracing.functions_at(recipe.moment, recipe.precision):
-            return jax.jit(mapped).trace(fixed, blocks)
+            # With arguments that are not used: the text alone then tells which one is which.
+            return jax.jit(mapped, keep_unused=True).trace(fixed, blocks)
 
     number = {n: jax.ShapeDtypeStruct((), dtype_of(info[n].type)) for n in traced_names}
     data = {"data": abstract(system.data, replicated)}
@@ -234,7 +236,7 @@ class Traced:
             started = time.perf_counter()
             lowered = [self.stages[name].lower() for name in missing]
             with concurrent.futures.ThreadPoolExecutor(len(missing)) as threads:
-                executables = threads.map(lambda stage: stage.compile(), lowered)
+                executables = threads.map(lambda stage: remembered.compiled(stage, self.devices), lowered)
                 self._executables |= dict(zip(missing, executables, strict=True))
             self._seconds += time.perf_counter() - started
         return self._executables
