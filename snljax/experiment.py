@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -231,7 +231,6 @@ class FieldInfo(NamedTuple):
     choices: tuple[Any, ...] | None
 
 
-@functools.lru_cache(maxsize=256)  # resolving annotations takes longer than training a block of tiny networks
 def fields_of(config_type: type) -> Mapping[str, FieldInfo]:
     """The fields of a Config, in order, with types resolved (``int | None`` gives int, optional).
 
@@ -241,6 +240,12 @@ def fields_of(config_type: type) -> Mapping[str, FieldInfo]:
     Returns:
         Field name -> FieldInfo, not to be written to.
     """
+    return _resolved(config_type)
+
+
+@functools.lru_cache(maxsize=256)  # resolving annotations takes longer than training a block of tiny networks
+def _resolved(config_type: Hashable) -> Mapping[str, FieldInfo]:
+    assert isinstance(config_type, type)
     hints = typing.get_type_hints(config_type)
     out = {}
     for f in dataclasses.fields(config_type):

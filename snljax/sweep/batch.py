@@ -13,6 +13,8 @@ from jax import lax
 from snljax.sweep.layout import Block
 from snljax.sweep.recipe import Network
 
+RECORDS_AT_ONCE = 64  # measurements that a device takes before the host comes for them
+
 
 def block_functions(network: Network, traced: list[str], swept: frozenset[str], block: Block) -> dict[str, Callable]:
     """vmap over points inside, over seeds outside; only swept numbers are batched."""
@@ -60,6 +62,22 @@ def block_functions(network: Network, traced: list[str], swept: frozenset[str], 
 
         return over_all(one, values_of(fixed, blocks), blocks["draw"], blocks["state"])
 
+    def record(fixed: dict, blocks: dict) -> Any:
+        """``count`` times ``every`` steps and a measurement, as if the host had called the two in turn."""
+        values = values_of(fixed, blocks)
+        measured = jax.eval_shape(measure, fixed, blocks)
+        kept = jax.tree.map(lambda a: jnp.zeros((RECORDS_AT_ONCE, *a.shape), a.dtype), measured)
+
+        def one(k: jax.Array, carry: Any) -> Any:
+            state, good, kept = carry
+            first = fixed["start"] + k * fixed["every"]
+            state = lax.fori_loop(first, first + fixed["every"], lambda t, s: step(values, fixed, blocks, s, t), state)
+            now = measure(fixed, blocks | {"state": state})
+            kept = jax.tree.map(lambda all_of, a: lax.dynamic_update_index_in_dim(all_of, a, k, 0), kept, now)
+            return state, good & _finite(state, block), kept
+
+        return lax.fori_loop(0, fixed["count"], one, (blocks["state"], jnp.ones(block, bool), kept))
+
     def first_bad(fixed: dict, blocks: dict) -> Any:
         values = values_of(fixed, blocks)
 
@@ -71,7 +89,8 @@ def block_functions(network: Network, traced: list[str], swept: frozenset[str], 
         first = jnp.where(_finite(blocks["state"], block), -1, fixed["start"])
         return lax.fori_loop(fixed["start"], fixed["stop"], one, (blocks["state"], first))[1]
 
-    return {"draw": draw, "init": init, "advance": advance, "measure": measure, "first_bad": first_bad}
+    functions = {"draw": draw, "init": init, "advance": advance, "measure": measure}
+    return functions | {"record": record, "first_bad": first_bad}
 
 
 def _finite(state: Any, block: Block) -> jax.Array:

@@ -18,7 +18,7 @@ KEYWORDS = ("self", "experiment", "reading")  # of Grid
 _REGISTERED = "@jax.tree_util.register_dataclass above @dataclasses.dataclass(frozen=True)"
 
 
-def checked_fields(experiment: Any) -> dict[str, FieldInfo]:
+def checked_fields(experiment: Any) -> Mapping[str, FieldInfo]:
     """The fields of a well-formed experiment."""
     if not isinstance(experiment, Experiment):
         raise ValueError(

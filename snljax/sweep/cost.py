@@ -27,10 +27,11 @@ _SECONDS_AN_ELEMENT = {
     **dict.fromkeys(("sort", "top_k", "cumsum", "cumprod", "cumlogsumexp"), 20e-9),
     **dict.fromkeys(("lu", "cholesky", "qr", "eigh", "svd", "eig", "triangular_solve"), 50e-9),
 }
-_FREE = frozenset(
-    "reshape squeeze expand_dims broadcast_in_dim convert_element_type stop_gradient copy iota random_wrap random_unwrap "
-    "random_seed random_fold_in random_split optimization_barrier".split()
-)
+_COST_NOTHING = """
+    reshape squeeze expand_dims broadcast_in_dim convert_element_type stop_gradient copy iota optimization_barrier
+    random_wrap random_unwrap random_seed random_fold_in random_split
+"""
+_FREE = frozenset(_COST_NOTHING.split())
 _LIKE_A_CALL = ("jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "custom_jvp_call", "custom_vjp_call")
 _RARELY = 0.1  # how often a branch is taken that costs more than another: pruning every so many steps
 _UNKNOWN_ITERATIONS = 32  # of a while loop: bisection on the bits of a number
@@ -41,12 +42,14 @@ class Cost(NamedTuple):
 
     points: seconds of what differs between the points of a seed. seeds: seconds of what they share, such as a fresh
     batch. operations: how many are dispatched. largest: bytes of the largest array that differs between points.
+    reduced: numbers in the largest such array that is summed, or whose maximum is taken.
     """
 
     points: float = 0.0
     seeds: float = 0.0
     operations: int = 0
     largest: int = 0
+    reduced: int = 0
 
     def __add__(self, other: Any) -> Cost:
         """Of one after the other."""
@@ -55,11 +58,13 @@ class Cost(NamedTuple):
             self.seeds + other.seeds,
             self.operations + other.operations,
             max(self.largest, other.largest),
+            max(self.reduced, other.reduced),
         )
 
     def times(self, count: float) -> Cost:
         """Of so many repetitions; fewer than one where it is not always done."""
-        return Cost(self.points * count, self.seeds * count, math.ceil(self.operations * count), self.largest)
+        operations = math.ceil(self.operations * count)
+        return self._replace(points=self.points * count, seeds=self.seeds * count, operations=operations)
 
 
 def of_step(jaxpr: Any, depends: Sequence[int]) -> Cost:
@@ -111,7 +116,8 @@ def _single(equation: Any, name: str, depends: int) -> Cost:
         return Cost(largest=_bytes(equation.outvars) if depends & POINT and name not in _FREE else 0)
     seconds = _seconds(equation, name)
     if depends & POINT:
-        return Cost(points=seconds, operations=1, largest=_bytes(equation.outvars))
+        reduced = max(map(_size, equation.invars)) if name.startswith("reduce") else 0
+        return Cost(points=seconds, operations=1, largest=_bytes(equation.outvars), reduced=reduced)
     return Cost(seeds=seconds, operations=1)
 
 

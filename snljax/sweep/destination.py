@@ -70,7 +70,7 @@ class InMemory(Plain):
     @property
     def needs(self) -> Needs:
         """Nobody compares programs."""
-        return Needs(self.block, 0.0, fingerprints=False, old_fingerprints=False)
+        return Needs(self.block, 0.0, 1, fingerprints=False, old_fingerprints=False)
 
     def begin(self, prepared: Prepared) -> bool:
         """Always ready."""
@@ -128,7 +128,7 @@ class InStore(StoreKeeper):
     @property
     def needs(self) -> Needs:
         """Its own shape of block; markers say which program trained."""
-        return Needs(self.block, _STORE_SECONDS, fingerprints=True, old_fingerprints=self.migrated)
+        return Needs(self.block, _STORE_SECONDS, self.shard[1], fingerprints=True, old_fingerprints=self.migrated)
 
     def begin(self, prepared: Prepared) -> bool:
         """Made if it is not there, grown by what is asked for; a program that may not train here is refused."""

@@ -36,9 +36,9 @@ def of_stages(stages: Mapping[str, Any], data: Any, devices: int) -> tuple[int, 
     Args:
         stages: name -> traced stage. data: shapes that all devices hold. devices: how many.
     """
-    held = (_tree_bytes(stages["draw"].out_info) + 2 * _tree_bytes(stages["init"].out_info)) // devices
-    held += _tree_bytes(data)
-    transient = {n: _tree_bytes(s.out_info) // devices + _largest_operation(s.jaxpr.jaxpr) for n, s in stages.items()}
+    held = (tree_bytes(stages["draw"].out_info) + 2 * tree_bytes(stages["init"].out_info)) // devices
+    held += tree_bytes(data)
+    transient = {n: tree_bytes(s.out_info) // devices + _largest_operation(s.jaxpr.jaxpr) for n, s in stages.items()}
     return held, _peak(held, transient)
 
 
@@ -72,7 +72,8 @@ def _peak(held: int, transient: dict[str, int]) -> int:
     return max(transient["draw"], held + max(size for stage, size in transient.items() if stage != "draw"))
 
 
-def _tree_bytes(tree: Any) -> int:
+def tree_bytes(tree: Any) -> int:
+    """Of shapes or arrays."""
     return sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
 
 

@@ -23,6 +23,7 @@ from snljax.sweep.layout import Block
 from snljax.sweep.loaded import Loaded, marked, update
 from snljax.sweep.recipe import Network, Recipe, System
 from snljax.sweep.returned import Metrics, check_metrics, check_state, metrics_of
+from snljax.sweep.sequential import one_by_one
 from snljax.sweep.statics import blind, dtype_of, static_key, statics_of
 
 _DATA_BYTES = 4_000_000_000  # of loaded data that a sweep keeps beside those in use
@@ -103,44 +104,43 @@ class Systems:
             loaded = self._loaded.get(key)
             digests = ("", "") if loaded is None else (loaded.digest, loaded.old_digest)
             with tracing.going_on():
-                traced = _traced(self.experiment, statics_of(config), data, self.swept, self._moment, self.precision)
+                traced = self._traced(statics_of(config), data)
             self._systems[key] = traced._replace(data=_strong(data), data_digest=digests[0], old_data_digest=digests[1])
         return self._systems[key]
 
+    def _traced(self, statics: Any, data: tuple[Any, ...]) -> System:
+        """The functions of one network, traced, with the hash of what they lower to."""
+        experiment, precision = self.experiment, self.precision
+        fields, info = traced_fields(statics), fields_of(type(statics))
+        called = direct(experiment, statics)
+        number = {n: jax.ShapeDtypeStruct((), dtype_of(info[n].type)) for n in fields}
+        shared, whole = _strong(data), jax.ShapeDtypeStruct((), np.int32)
+        digest = hashlib.sha256(json.dumps([sorted(fields), precision, str(dtype_of(float))]).encode())
+        comparable, returns, played, jaxprs = True, {}, {}, {}
 
-def _traced(
-    experiment: Experiment, statics: Any, data: tuple[Any, ...], swept: frozenset[str], moment: int, precision: str
-) -> System:
-    """The functions of one network, traced, with the hash of what they lower to."""
-    fields, info = traced_fields(statics), fields_of(type(statics))
-    called = direct(experiment, statics)
-    number = {n: jax.ShapeDtypeStruct((), dtype_of(info[n].type)) for n in fields}
-    shared, whole = _strong(data), jax.ShapeDtypeStruct((), np.int32)
-    digest = hashlib.sha256(json.dumps([sorted(fields), precision, str(dtype_of(float))]).encode())
-    comparable, returns, played, jaxprs = True, {}, {}, {}
+        def trace(name: str, *arguments: Any) -> Any:
+            nonlocal comparable
+            with tracing.functions_at(self._moment, precision):
+                # Arguments that are not used stay in the text: which one is used is what tells two programs apart.
+                stage = jax.jit(getattr(called, name), keep_unused=True).trace(*arguments)
+                kept = snapshot(stage.jaxpr)
+                digest.update(f"{name}: ".encode() + stage.lower().as_text().encode())
+            update(digest, kept.consts)
+            outside, seen = host_code(kept)
+            digest.update(outside)
+            comparable &= seen
+            returns[name], jaxprs[name] = stage.out_info, kept
+            batched = one_by_one(kept) if self.devices[0].platform == "cpu" else kept
+            played[name] = _replayed(batched, jax.tree.structure(stage.out_info))
+            return _strong(stage.out_info)
 
-    def trace(name: str, *arguments: Any) -> Any:
-        nonlocal comparable
-        with tracing.functions_at(moment, precision):
-            # Arguments that are not used stay in the text: which one is used is what tells two programs apart.
-            stage = jax.jit(getattr(called, name), keep_unused=True).trace(*arguments)
-            kept = snapshot(stage.jaxpr)
-            digest.update(f"{name}: ".encode() + stage.lower().as_text().encode())
-        update(digest, kept.consts)
-        outside, seen = host_code(kept)
-        digest.update(outside)
-        comparable &= seen
-        returns[name], jaxprs[name] = stage.out_info, kept
-        played[name] = _replayed(kept, jax.tree.structure(stage.out_info))
-        return _strong(stage.out_info)
-
-    draw = trace("draw", jax.ShapeDtypeStruct((), np.uint32), shared)
-    state = trace("init", number, draw, shared)
-    check_state(experiment, state, trace("step", number, draw, state, whole, shared))
-    trace("measure", number, draw, state, shared)
-    check_metrics(experiment, returns["measure"])
-    a_step = cost.of_step(jaxprs["step"], _depends(number, swept, draw, state, shared))
-    return System(experiment, Network(**played), returns, digest.hexdigest(), comparable, a_step)
+        draw = trace("draw", jax.ShapeDtypeStruct((), np.uint32), shared)
+        state = trace("init", number, draw, shared)
+        check_state(experiment, state, trace("step", number, draw, state, whole, shared))
+        trace("measure", number, draw, state, shared)
+        check_metrics(experiment, returns["measure"])
+        a_step = cost.of_step(jaxprs["step"], _depends(number, self.swept, draw, state, shared))
+        return System(experiment, Network(**played), returns, digest.hexdigest(), comparable, a_step)
 
 
 def _depends(number: dict[str, Any], swept: frozenset[str], draw: Any, state: Any, data: Any) -> list[int]:

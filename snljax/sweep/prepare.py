@@ -3,39 +3,50 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from snljax.experiment import dims_of
-from snljax.sweep import program, shapes
+from snljax.sweep import best_shapes, memory, program, shapes
+from snljax.sweep.devices import human_bytes
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Block
 from snljax.sweep.memory import Room
 from snljax.sweep.network import Systems
-from snljax.sweep.program import OverBudgetError, Program
+from snljax.sweep.probing import Probe
+from snljax.sweep.program import OverBudgetError
 from snljax.sweep.returned import Metrics
 from snljax.sweep.statics import static_key
 from snljax.sweep.train import Trainer, too_large
 from snljax.sweep.work import Plan, Prepared, in_memory
 
 Announce = Callable[[str], None]
+_WORTH_MEASURING_SECONDS = 1.0  # a shorter sweep begins with what should be fastest
 
 
 class Needs(NamedTuple):
     """What whoever keeps the blocks asks for.
 
-    block: the only shape that it takes, or None to let time decide. seconds: that keeping one block takes.
-    fingerprints, old_fingerprints: whether it compares programs, and with those of version 1 of stores.
+    block: the only shape that it takes, or None to let time decide. seconds: that keeping one block takes. processes:
+    that share the blocks. fingerprints, old_fingerprints: whether it compares programs, and with those of version 1
+    of stores.
     """
 
     block: Block | None
     seconds: float
+    processes: int
     fingerprints: bool
     old_fingerprints: bool
+
+
+class _Chosen(NamedTuple):
+    """A shape, how many others were compiled to be measured, and for how long that took."""
+
+    block: Block
+    probes: int
+    seconds: float
 
 
 def prepare(plan: Plan, systems: Systems, room: Room, needs: Needs, announce: Announce) -> Prepared:
@@ -55,7 +66,8 @@ def prepare(plan: Plan, systems: Systems, room: Room, needs: Needs, announce: An
     configs = list(plan.grid.configs())
     by_program = {static_key(c): systems.metrics(c) for c in configs}
     metrics = _joined(plan.grid, by_program.values())
-    chosen, discarded = (needs.block, []) if needs.block else _fastest(plan, systems, room, needs.seconds, announce)
+    found = _Chosen(needs.block, 0, 0.0) if needs.block else _fastest(plan, systems, room, needs, announce)
+    chosen = found.block
     while (over := _over(systems, configs, chosen, room)) is not None:
         if needs.block or chosen == Block(1, 1):
             raise too_large(room, chosen, over)
@@ -68,53 +80,58 @@ def prepare(plan: Plan, systems: Systems, room: Room, needs: Needs, announce: An
         by_program=by_program,
         fingerprints={k: program.fingerprint(r) for k, r in recipes.items()} if needs.fingerprints else {},
         old_fingerprints={k: program.old_fingerprint(r) for k, r in recipes.items()} if needs.old_fingerprints else {},
-        probes=len(discarded),
-        probe_seconds=sum(p.seconds for p in discarded),
+        probes=found.probes,
+        probe_seconds=found.seconds,
         made_by=program.made_by(devices),
         device=f"{devices[0].device_kind} ({devices[0].platform})",
     )
 
 
-def _fastest(
-    plan: Plan, systems: Systems, room: Room, seconds: float, announce: Announce
-) -> tuple[Block, list[Program]]:
-    """The shape that measures fastest, and the programs that were compiled for that alone."""
-    grid, config = plan.grid, next(iter(plan.grid.configs()))
-    points = math.prod(len(a.coordinate) for a, s in zip(grid.point_axes, grid.static_axes, strict=True) if not s)
-    return shapes.choose(
-        lambda shape: program.build(systems.recipe(config, shape), room),
-        lambda compiled, shape: _rate(Trainer(in_memory(plan, shape), systems, room), compiled, seconds),
-        points,
-        len(grid.seeds),
-        grid.cells * plan.steps,
-        systems.devices,
-        room.bytes,
-        announce,
+def _fastest(plan: Plan, systems: Systems, room: Room, needs: Needs, announce: Announce) -> _Chosen:
+    """The shape that is expected to be fastest or, where the sweep is long enough, measures so."""
+    config = next(iter(plan.grid.configs()))
+    system, machine = systems.system(config), shapes.machine_of(systems.devices)
+    size = _size(plan, needs, len(systems.devices))
+    network = shapes.Network(system.cost, memory.tree_bytes(system.returns["init"]) + 2 * system.cost.largest)
+
+    def fits(shape: Block) -> bool:
+        return program.needed(systems.recipe(config, shape), room) <= room.bytes
+
+    devices = [(d.platform, d.device_kind) for d in systems.devices]
+    key = best_shapes.key_of(system.text, sorted(systems.swept), size, devices)
+    known = best_shapes.recall(key)
+    if known is not None and fits(known):
+        return _Chosen(known, 0, 0.0)
+    first = shapes.choose(size, network, machine, fits)
+    if first is None:
+        needed = program.needed(systems.recipe(config, Block(1, 1)), room)
+        raise ValueError(
+            f"memory: {human_bytes(room.bytes)} a device cannot hold one network; "
+            f"allowed: {human_bytes(needed)} or more, or a smaller system"
+        )
+    if shapes.expected(first, size, network, machine) < _WORTH_MEASURING_SECONDS:
+        return _Chosen(first, 0, 0.0)
+    try:
+        probe = Probe(Trainer(in_memory(plan, first), systems, room), room, announce)
+    except OverBudgetError:  # as only its compiler knew; a smaller one is looked for
+        return _Chosen(first, 0, 0.0)
+    best, tried, seconds = shapes.refine(first, size, network, machine, probe.step_seconds, probe.trial_seconds)
+    best_shapes.remember(key, best)
+    return _Chosen(best, len(tried) - 1, seconds)
+
+
+def _size(plan: Plan, needs: Needs, devices: int) -> shapes.Size:
+    grid = plan.grid
+    lengths = [(len(a.coordinate), s) for a, s in zip(grid.point_axes, grid.static_axes, strict=True)]
+    return shapes.Size(
+        points=math.prod(n for n, static in lengths if not static),
+        seeds=len(grid.seeds),
+        programs=math.prod(n for n, static in lengths if static),
+        steps=plan.steps,
+        pauses=len(plan.records),
+        at_once=devices * needs.processes,
+        keeping=needs.seconds,
     )
-
-
-def _rate(trainer: Trainer, compiled: Program, seconds: float) -> float:
-    """Network-steps per second of a sweep of such blocks, with what each block costs beside its steps."""
-    job, devices = trainer.job, len(trainer.devices)
-    works = [job.work(block) for block in range(min(devices, job.layout.blocks))]
-    works = [w for w in works if static_key(w.config) == static_key(works[0].config)]
-    fixed = trainer.fixed(works[0].config)
-
-    def once() -> float:
-        since = time.perf_counter()
-        jax.block_until_ready(compiled.measure(fixed, trainer.start(compiled, works)))
-        return time.perf_counter() - since
-
-    once()
-    start = trainer.start(compiled, works)
-
-    def advance(first: int, stop: int) -> Any:
-        return compiled.advance(fixed | {"start": np.int32(first), "stop": np.int32(stop)}, start)
-
-    networks = job.layout.slots * devices
-    work = networks * job.plan.steps
-    training = work / shapes.measured_rate(advance, networks)
-    return work / (training + len(job.plan.records) * once() + seconds * devices)
 
 
 def _over(systems: Systems, configs: list[Any], block: Block, room: Room) -> OverBudgetError | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
-import functools
 import hashlib
 import json
 import threading
@@ -55,6 +54,7 @@ class Program(NamedTuple):
     init: Callable[..., Any]  # ({"numbers", "data"}, {"swept", "draw"}) -> State
     advance: Callable[..., Any]  # (these + start, stop, {"swept", "draw", "state"}) -> State, finite
     measure: Callable[..., Any]  # ({"numbers", "data"}, {"swept", "draw", "state"}) -> Metrics
+    record: Callable[..., Any]  # (as advance, with every and count for stop) -> State, finite, stacked Metrics
     first_bad: Callable[..., Any]  # as advance -> first step after which a cell is not finite, or -1
     memory: int
     seconds: float
@@ -94,16 +94,14 @@ def build(recipe: Recipe, room: Room) -> Program:
     returns |= {"advance": (state, jax.ShapeDtypeStruct((), bool))}
     functions = {n: _with_trees(compiled.stages[n], jax.tree.structure(tree)) for n, tree in returns.items()}
 
-    @functools.cache
-    def first_bad() -> Any:
-        """Compiled only when a cell has diverged."""
-        arguments, trace = _stages(recipe, system.network)
-        lowered = trace("first_bad", *arguments["first_bad"]).lower()
-        return _with_trees(remembered.compiled(lowered, recipe.devices), jax.tree.structure(0))
+    def later(name: str, returns: Any) -> Callable[..., Any]:
+        """Compiled only when it is called."""
+        return lambda *arguments: _with_trees(stages.stage(name), jax.tree.structure(returns))(*arguments)
 
     return Program(
         **functions,
-        first_bad=lambda *arguments: first_bad()(*arguments),
+        record=later("record", (state, 0, system.returns["measure"])),
+        first_bad=later("first_bad", 0),
         memory=least,
         seconds=stages.seconds + compiled.seconds,
         built=compiled.built,
@@ -170,6 +168,7 @@ def _stages(recipe: Recipe, network: Network) -> tuple[dict[str, Any], Callable[
     data = {"data": abstract(system.data, replicated)}
     fixed = data | {"numbers": abstract({n: s for n, s in number.items() if n not in recipe.swept}, replicated)}
     bounds = abstract(dict.fromkeys(("start", "stop"), jax.ShapeDtypeStruct((), np.int32)), replicated)
+    times = abstract(dict.fromkeys(("start", "every", "count"), jax.ShapeDtypeStruct((), np.int32)), replicated)
     along = abstract({n: s for n, s in number.items() if n in recipe.swept}, split, count, block.points)
     seeds = abstract({"seed": jax.ShapeDtypeStruct((), np.uint32)}, split, count, block.seeds)
     drawn = {"swept": along, "draw": abstract(system.returns["draw"], split, count, block.seeds)}
@@ -179,6 +178,7 @@ def _stages(recipe: Recipe, network: Network) -> tuple[dict[str, Any], Callable[
         "init": (fixed, drawn),
         "advance": (fixed | bounds, started),
         "measure": (fixed, started),
+        "record": (fixed | times, started),
         "first_bad": (fixed | bounds, started),
     }, trace
 
@@ -190,7 +190,12 @@ def _trace_block(recipe: Recipe, network: Network) -> Traced:
         stages = {n: trace(n, *arguments[n]) for n in ("draw", "init", "advance", "measure")}
     held, most = memory.of_stages(stages, arguments["draw"][0], len(recipe.devices))
     most += memory.of_compiler(recipe.devices)
-    return Traced(stages, recipe.devices, held, most, time.perf_counter() - started)
+
+    def later(name: str) -> Any:
+        with tracing.going_on():
+            return trace(name, *arguments[name])
+
+    return Traced(stages, later, recipe.devices, held, most, time.perf_counter() - started)
 
 
 class _Compiled(NamedTuple):
@@ -203,10 +208,20 @@ class _Compiled(NamedTuple):
 class Traced:
     """The stages of a program. Everything else follows from them alone, so threads and sweeps share it.
 
-    held: bytes per device that stay while a block trains. memory: estimate, bytes per device.
+    stages: those that every block needs. held: bytes per device that stay while a block trains. memory: estimate,
+    bytes per device.
     """
 
-    def __init__(self, stages: dict[str, Any], devices: tuple[Any, ...], held: int, most: int, seconds: float):
+    def __init__(
+        self,
+        stages: dict[str, Any],
+        later: Callable[[str], Any],
+        devices: tuple[Any, ...],
+        held: int,
+        most: int,
+        seconds: float,
+    ) -> None:
+        self._later = later
         self.stages, self.devices, self.held, self.memory, self.seconds = stages, devices, held, most, seconds
         self._lock = threading.Lock()
         self._executables: dict[str, Any] = {}
@@ -215,7 +230,7 @@ class Traced:
         self._text: str | None = None
 
     def stage(self, name: str) -> Any:
-        """One of them, compiled when first asked for."""
+        """One of them or of the others, compiled when first asked for."""
         with self._lock:
             return self._with([name])[name]
 
@@ -223,7 +238,8 @@ class Traced:
         """All of them, compiled when first asked for."""
         with self._lock:
             if self._compiled is None:
-                stages = self._with(list(self.stages))
+                executables = self._with(list(self.stages))
+                stages = {name: executables[name] for name in self.stages}
                 # The larger of two estimates: on CPU the compiler's own misses what its library calls allocate.
                 compiler = memory.of_compiler(self.devices)
                 most = max(self.memory, memory.of_compiled(stages, self.held) + compiler)
@@ -234,7 +250,7 @@ class Traced:
         """Stages that are compiled, these among them; those that are missing side by side."""
         if missing := [name for name in names if name not in self._executables]:
             started = time.perf_counter()
-            lowered = [self.stages[name].lower() for name in missing]
+            lowered = [(self.stages.get(name) or self._later(name)).lower() for name in missing]
             with concurrent.futures.ThreadPoolExecutor(len(missing)) as threads:
                 executables = threads.map(lambda stage: remembered.compiled(stage, self.devices), lowered)
                 self._executables |= dict(zip(missing, executables, strict=True))

@@ -52,13 +52,13 @@ class Records:
             self.arrays[name] = np.ndarray(shapes[name], dtype, self._map, at)
             at += self.arrays[name].nbytes
 
-    def put(self, values: Any) -> None:
-        """The next record: values[name] is (seeds, points, ...)."""
+    def put(self, values: Any, count: int = 1) -> None:
+        """The next records: values[name] is (count or more, seeds, points, ...)."""
         for name, array in self.arrays.items():
-            value = getattr(values, name)
-            array[:, :, self.count] = value
+            value = getattr(values, name)[:count]
+            array[:, :, self.count : self.count + count] = np.moveaxis(value, 0, 2)
             self._touched += value.nbytes
-        self.count += 1
+        self.count += count
         if self._map is not None and self._touched > _RELEASE_BYTES:
             self.release()
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from snljax.sweep import codec
 from snljax.sweep.program import Program
 from snljax.sweep.records import Records
 
@@ -27,6 +28,7 @@ class Round:
         step: of the state that is given.
         first_bad: as known by then.
         most_waiting: measurements that may lie on the devices.
+        at_once: of these, how many the program may take without the host; 1 where the host takes each.
     """
 
     def __init__(
@@ -39,12 +41,13 @@ class Round:
         step: int,
         first_bad: np.ndarray,
         most_waiting: int,
+        at_once: int,
     ) -> None:
         self.program, self.fixed, self.blocks, self.kept, self.steps = program, fixed, blocks, kept, steps
         self.step = self.checked = step
         self.first_bad = first_bad
-        self._most_waiting = most_waiting
-        self._measured: list[Any] = []  # on the devices still
+        self._most_waiting, self._at_once = most_waiting, at_once
+        self._measured: list[tuple[Any, int]] = []  # on the devices still, and how many times it is
         self._sound = blocks["state"]  # a segment that ends badly is replayed from here
         self._finite: Any = None
 
@@ -60,26 +63,56 @@ class Round:
 
     @property
     def _next_record(self) -> int | None:
-        at = self.kept[0].count + len(self._measured)
+        at = self._recorded
         return self.steps[at] if at < len(self.steps) else None
+
+    @property
+    def _recorded(self) -> int:
+        return self.kept[0].count + sum(count for _, count in self._measured)
 
     def go(self, segment: int) -> None:
         """Train until ``segment`` steps after the last look, or to the end, and measure on the way."""
         until = min(self.checked + segment, self.steps[-1])
         while True:
-            record = self._next_record
-            stop = until if record is None else min(record, until)
-            bounds = {"start": np.int32(self.step), "stop": np.int32(stop)}
-            state, good = self.program.advance(self.fixed | bounds, self.blocks)
-            self._finite = good if self._finite is None else self._finite & good
-            self.blocks = self.blocks | {"state": state}
-            self.step = stop
-            if stop == record:
-                self._measured.append(self.program.measure(self.fixed, self.blocks))
-                if len(self._measured) >= self._most_waiting:
-                    self._fetch()
-            if stop == until:
+            if (count := self._in_step(until)) > 1:
+                self._go_recording(count)
+            else:
+                self._go_once(until)
+            if sum(count for _, count in self._measured) >= self._most_waiting:
+                self._fetch()
+            if self.step >= until:
                 return
+
+    def _in_step(self, until: int) -> int:
+        """How many of the next records may be taken without the host: those that are equally far apart."""
+        at = self._recorded
+        following = self.steps[at : at + self._at_once]
+        every = following[0] - self.step if following else 0
+        count = 0
+        while every > 0 and count < len(following) and following[count] == self.step + (count + 1) * every <= until:
+            count += 1
+        return count
+
+    def _go_recording(self, count: int) -> None:
+        every = self.steps[self._recorded] - self.step
+        times = _counted(self.step, every, count)
+        state, good, measured = self.program.record(self.fixed | times, self.blocks)
+        self._went(state, good, self.step + count * every)
+        self._measured.append((measured, count))
+
+    def _go_once(self, until: int) -> None:
+        record = self._next_record
+        stop = until if record is None else min(record, until)
+        bounds = {"start": np.int32(self.step), "stop": np.int32(stop)}
+        state, good = self.program.advance(self.fixed | bounds, self.blocks)
+        self._went(state, good, stop)
+        if stop == record:
+            self._measured.append((self.program.measure(self.fixed, self.blocks), 1))
+
+    def _went(self, state: Any, good: Any, step: int) -> None:
+        self._finite = good if self._finite is None else self._finite & good
+        self.blocks = self.blocks | {"state": state}
+        self.step = step
 
     def look(self) -> int:
         """Find out who diverged since the last look, and take in what was measured; the steps since then."""
@@ -94,8 +127,32 @@ class Round:
         return since
 
     def _fetch(self) -> None:
-        for values in self._measured:
+        for values, count in self._measured:
             host = jax.tree.map(np.asarray, values)
+            stacked = host if count > 1 else jax.tree.map(lambda a: a[:, None], host)
             for d, records in enumerate(self.kept):
-                records.put(jax.tree.map(lambda a, d=d: a[d], host))
+                records.put(jax.tree.map(lambda a, d=d: a[d], stacked), count)
         self._measured.clear()
+
+
+def records_alike(program: Program, fixed: dict[str, Any], blocks: dict[str, Any], every: int) -> bool:
+    """Whether a program that measures on its way gives the same bits as its parts, called by the host in turn.
+
+    Args:
+        program: of a block. fixed, blocks: what it begins with. every: steps before each of two measurements.
+    """
+    together = program.record(fixed | _counted(0, every, 2), blocks)
+    measured = []
+    for start in (0, every):
+        bounds = {"start": np.int32(start), "stop": np.int32(start + every)}
+        state, _ = program.advance(fixed | bounds, blocks)
+        blocks = blocks | {"state": state}
+        measured.append(program.measure(fixed, blocks))
+    apart = [codec.to_host(tree) for tree in (blocks["state"], *measured)]
+    kept = [np.asarray(a) for a in jax.tree.leaves(together[2])]
+    found = [codec.to_host(together[0]), *([a[:, k] for a in kept] for k in (0, 1))]
+    return all(a.tobytes() == b.tobytes() for x, y in zip(apart, found, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def _counted(start: int, every: int, count: int) -> dict[str, np.int32]:
+    return {"start": np.int32(start), "every": np.int32(every), "count": np.int32(count)}

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from snljax.sweep import devices as local_devices
-from snljax.sweep import executors, shapes, worker
+from snljax.sweep import executors, worker
 from snljax.sweep.destination import Destination, Todo
 from snljax.sweep.executors import Workers
 from snljax.sweep.layout import Block, Layout
@@ -107,7 +107,7 @@ class OnWorkers:
 
 
 def _useful(plan: Plan, block: Block | None) -> int:
-    """How many blocks a program has: more devices than that have nothing to do."""
-    shape = Block(1, shapes.SMALLEST) if block is None else block
+    """How many blocks a program has, of one network each where the shape is open: more devices have nothing to do."""
+    shape = Block(1, 1) if block is None else block
     layout = Layout(shape, plan.grid.static_axes).grown(whole(plan.grid))
     return layout.blocks // max(sum(1 for _ in plan.grid.configs()), 1)

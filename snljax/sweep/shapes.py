@@ -1,125 +1,210 @@
-"""The block shape: given, or the fastest of a few measured ones that fit the memory."""
+"""The block shape: the one that should be fastest or, where a sweep is long, what measures fastest."""
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-import jax
-import numpy as np
-
-from snljax.sweep.devices import human_bytes
+from snljax.sweep.cost import Cost
 from snljax.sweep.layout import Block
-from snljax.sweep.program import OverBudgetError, Program
 
-SMALLEST = 4  # networks a block, measured; on a single core or device, twice that
-_START_ACCELERATOR = 256  # not measured: climbs from there
-_PROBE_SECONDS = 0.2
-_WORTH_PROBING_SECONDS = 60.0  # shorter sweeps end before probe compiles pay
-_BETTER = 1.05
-_PROBING_SHARE = 0.15  # of the time that the sweep would take without it
-_BLOCKS_A_DEVICE = 8  # fewer are a bad unit of work to share and to resume
-_MOST_STEPS = 2**30  # step numbers are int32
-
-
-def start_width(devices: tuple[Any, ...]) -> int:
-    """Networks a block to begin with."""
-    if devices[0].platform != "cpu":
-        return _START_ACCELERATOR
-    return SMALLEST if len(devices) > 1 else 2 * SMALLEST
+_SETUP_SECONDS = 0.3  # of any sweep; what is small beside it need not be saved
+_AS_GOOD = 1.05  # so little is not worth a larger block
+_FEW = 8  # networks a block where it makes no difference: few files, and little is lost when a job dies
+_WIDE_ENOUGH = 4  # networks a block, to stay below the size of a reduction
+_CROWDING = 0.2  # slower by so much for each doubling of what a block touches beyond the cache
+_FINENESS = 1.1  # of the widths that are looked at
+_BETTER = 0.95
+_PROBING_SHARE = 0.12  # of the time that the sweep would take without it
+_WORTH_PROBING_SECONDS = 5.0
+_PLAUSIBLE = 1.5  # what should take longer by that is not tried
 
 
-def choose(
-    build: Callable[[Block], Program],
-    rate: Callable[[Program, Block], float],
-    points: int,
-    seeds: int,
-    work: int,
-    devices: tuple[Any, ...],
-    budget: int,
-    announce: Callable[[str], None],
-) -> tuple[Block, list[Program]]:
-    """The block shape for this machine.
+class Size(NamedTuple):
+    """What a sweep consists of.
 
-    Starts from a width that is good on the backend, halves it until it fits the memory, and, where
-    the sweep is long enough to repay the compiling, climbs to twice or half the width while that is
-    at least 5 % faster, leaves every device several blocks, and not for longer than a share of the sweep.
-
-    Args:
-        build: compiles a shape; raises OverBudgetError.
-        rate: measures network-steps per second of a compiled shape.
-        points, seeds: how many there are.
-        work: network-steps of the whole sweep.
-        devices: one block trains on each.
-        budget: bytes per device, for the message.
-        announce: told about probe compiles.
-
-    Returns:
-        The shape, and the programs that were compiled only to be measured.
-
-    Raises:
-        ValueError: if not even one network fits the memory.
+    points, seeds: of each program. programs: how many. steps: of each network. pauses: how often the host comes in
+    between, to measure. at_once: blocks that train side by side. keeping: seconds that it takes to keep a block.
     """
 
-    def shape(width: int) -> Block:
-        along = min(width, _power_of_two(points))
-        return Block(min(max(width // along, 1), _power_of_two(seeds)), along)
+    points: int
+    seeds: int
+    programs: int
+    steps: int
+    pauses: int
+    at_once: int
+    keeping: float
 
-    width = start_width(devices)
-    while True:
-        try:
-            program = build(shape(width))
-            break
-        except OverBudgetError as over:
-            if shape(width) == Block(1, 1):
-                raise ValueError(
-                    f"memory: {human_bytes(budget)} a device cannot hold one network; "
-                    f"allowed: {human_bytes(over.needed)} or more, or a smaller system"
-                ) from None
-            width //= 2
-    best = rate(program, shape(width))
-    until = time.perf_counter() + _PROBING_SHARE * work / best
-    if work / best < _WORTH_PROBING_SECONDS:
-        return shape(width), []
-    discarded: list[Program] = []
-    for factor in (2.0, 0.5):
-        climbed = False
-        while (candidate := int(width * factor)) >= 1 and shape(candidate) != shape(width):
-            wanted = shape(candidate)
-            blocks = -(-points // wanted.points) * -(-seeds // wanted.seeds)
-            if (factor > 1 and blocks < _BLOCKS_A_DEVICE * len(devices)) or time.perf_counter() > until:
+
+class Network(NamedTuple):
+    """What a network costs. step: of one step. touched: bytes that it reads and writes in each."""
+
+    step: Cost
+    touched: int
+
+
+class Machine(NamedTuple):
+    """What one device of a kind takes, measured on two cores (benchmarks/blocks.py), guessed for accelerators.
+
+    operation: seconds that starting one takes, within a loop. block, pause: seconds of the host for each round of
+    blocks, and each time that it measures on the way. speed: in cores. cache: bytes. reduced: numbers in a block's
+    reduction from where on it is much slower.
+    """
+
+    operation: float
+    block: float
+    pause: float
+    speed: float
+    cache: float
+    reduced: float
+
+
+def machine_of(devices: tuple[Any, ...]) -> Machine:
+    """That of some devices."""
+    if devices[0].platform == "cpu":
+        # XLA gives larger reductions to a library that takes ten times as long for short rows.
+        return Machine(operation=0.03e-6, block=1.5e-3, pause=0.5e-3, speed=1.0, cache=2e6, reduced=4096)
+    return Machine(operation=4e-6, block=3e-3, pause=1e-3, speed=300.0, cache=math.inf, reduced=math.inf)
+
+
+def rounds(shape: Block, size: Size) -> int:
+    """How many rounds of blocks train one after the other."""
+    return -(-_blocks(shape, size) // size.at_once)
+
+
+def _blocks(shape: Block, size: Size) -> int:
+    return -(-size.points // shape.points) * -(-size.seeds // shape.seeds) * size.programs
+
+
+def whole(shape: Block, size: Size, step: float, machine: Machine) -> float:
+    """Seconds of a sweep in which one step of a block takes ``step`` seconds."""
+    a_round = machine.block + size.pauses * machine.pause + size.steps * step
+    return rounds(shape, size) * a_round + _blocks(shape, size) * size.keeping
+
+
+def expected_step(shape: Block, network: Network, machine: Machine) -> float:
+    """Seconds that one step of a block should take."""
+    width, cost = shape.seeds * shape.points, network.step
+    crowding = 1 + _CROWDING * max(0.0, math.log2(max(width * network.touched, 1) / machine.cache))
+    own = width * cost.points * crowding
+    return machine.operation * cost.operations + (shape.seeds * cost.seeds + own) / machine.speed
+
+
+def expected(shape: Block, size: Size, network: Network, machine: Machine) -> float:
+    """Seconds that the sweep should take."""
+    return whole(shape, size, expected_step(shape, network, machine), machine)
+
+
+def choose(size: Size, network: Network, machine: Machine, fits: Callable[[Block], bool]) -> Block | None:
+    """The shape to begin with; None if not even one network fits.
+
+    Of all that are about as fast as the fastest: one with two seeds at least, since XLA lays out the weights of one
+    seed anew at each product, and of these the one that is closest to a few networks.
+
+    Args:
+        size, network, machine: of the sweep.
+        fits: whether a block of a shape has room.
+    """
+    most = size.points * size.seeds
+    if (narrow := machine.reduced / max(network.step.reduced, 1)) >= _WIDE_ENOUGH:
+        most = min(most, int(narrow))
+    while most >= 1:
+        found = [(expected(s, size, network, machine), s) for s in _shapes(size, most)]
+        limit = _AS_GOOD * (min(found)[0] + _SETUP_SECONDS) - _SETUP_SECONDS
+        good = [shape for seconds, shape in found if seconds <= limit]
+        best = min(good, key=lambda s: (s.seeds == 1 < size.seeds, abs(math.log2(s.seeds * s.points / _FEW)), s))
+        if fits(best):
+            return best
+        most = min(best.seeds * best.points - 1, best.seeds * best.points // 2)
+    return None
+
+
+def refine(
+    first: Block,
+    size: Size,
+    network: Network,
+    machine: Machine,
+    step_seconds: Callable[..., list[float] | None],
+    trial: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[Block, list[Block], float]:
+    """A shape that measures faster than the first, as far as the sweep is long enough to look for one.
+
+    Args:
+        first: the shape to begin with.
+        size, network, machine: of the sweep.
+        step_seconds: measures, side by side, the seconds that a step takes in blocks of some shapes; None if one of
+            them does not fit.
+        trial: seconds that it takes to try a shape, about.
+        clock: what time it is, in seconds.
+
+    Returns:
+        The fastest, all that were tried, and the seconds that this took.
+    """
+    began = clock()
+
+    def spent() -> float:
+        return clock() - began
+
+    def sweep_seconds(*wanted: Block) -> list[float] | None:
+        steps = step_seconds(*wanted)
+        return steps and [whole(shape, size, step, machine) for shape, step in zip(wanted, steps, strict=True)]
+
+    best, tried = first, [first]
+    [seconds] = sweep_seconds(first) or [0.0]
+    moved = True
+    while moved:
+        moved = False
+        for shape in _neighbours(best, size):
+            likely = expected(shape, size, network, machine) / expected(best, size, network, machine)
+            if shape in tried or likely > _PLAUSIBLE:
+                continue
+            if seconds < _WORTH_PROBING_SECONDS or spent() + trial > _PROBING_SHARE * seconds:
+                return best, tried, spent()
+            tried.append(shape)
+            if (measured := sweep_seconds(best, shape)) is None:
+                continue
+            seconds, other = measured
+            if other < _BETTER * seconds:
+                best, seconds, moved = shape, other, True
                 break
-            announce(f"measuring a block of {shape(candidate).seeds} seeds × {shape(candidate).points} points")
-            try:
-                other = build(shape(candidate))
-            except OverBudgetError:
-                break
-            speed = rate(other, shape(candidate))
-            if speed < best * _BETTER:
-                discarded.append(other)
-                break
-            discarded.append(program)
-            width, best, program, climbed = candidate, speed, other, True
-        if climbed:
-            break
-    return shape(width), discarded
+    return best, tried, spent()
 
 
-def measured_rate(advance: Callable[[int, int], Any], networks: int) -> float:
-    """Network-steps per second of ``advance(start, stop)``, warm, over about 0.2 s."""
-    steps = 8
-    jax.block_until_ready(advance(0, 1))
-    while True:
-        started = time.perf_counter()
-        jax.block_until_ready(advance(0, steps))
-        elapsed = time.perf_counter() - started
-        # Steps that change nothing may be left out by the compiler: then no number of them takes any time.
-        if elapsed > _PROBE_SECONDS / 2 or steps >= _MOST_STEPS:
-            return networks * steps / max(elapsed, 1e-9)
-        steps = min(int(steps * np.clip(_PROBE_SECONDS / max(elapsed, 1e-9), 2, 100)), _MOST_STEPS)
+def _neighbours(shape: Block, size: Size) -> Iterator[Block]:
+    """Other shapes nearby: half as wide, twice as wide, other seeds for points."""
+    seeds, points = shape
+    for s, p in (
+        (seeds, -(-points // 2)),
+        (seeds, 2 * points),
+        (2 * seeds, -(-points // 2)),
+        (2 * seeds, points),
+        (-(-seeds // 2), points),
+        (-(-seeds // 2), 2 * points),
+    ):
+        yield Block(_even(size.seeds, s), _even(size.points, p))
 
 
-def _power_of_two(count: int) -> int:
-    """The smallest power of two that is at least count."""
-    return 1 << (count - 1).bit_length()
+def _even(count: int, about: int) -> int:
+    """The size of equal pieces of ``count`` things, ``about`` in each, so that the last one is not short."""
+    pieces = max(1, round(count / min(about, count)))
+    return -(-count // pieces)
+
+
+def _shapes(size: Size, most: int) -> Iterator[Block]:
+    """Shapes that cut the sweep into equal pieces."""
+    for seeds in _pieces(size.seeds):
+        for points in _pieces(size.points):
+            if seeds * points <= most:
+                yield Block(seeds, points)
+
+
+def _pieces(count: int) -> list[int]:
+    """Sizes of equal pieces, from 1 up, none much like the one before."""
+    sizes, width = [1], 1.0
+    while sizes[-1] < count:
+        width = max(width * _FINENESS, sizes[-1] + 1)
+        sizes.append(min(max(_even(count, int(width)), sizes[-1] + 1), count))
+    return sizes

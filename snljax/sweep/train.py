@@ -11,7 +11,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from snljax.experiment import traced_fields
-from snljax.sweep import codec, memory, program
+from snljax.sweep import codec, memory, program, shapes
+from snljax.sweep.batch import RECORDS_AT_ONCE
 from snljax.sweep.checkpoint import Checkpoint
 from snljax.sweep.devices import human_bytes
 from snljax.sweep.files import StoreError
@@ -22,10 +23,12 @@ from snljax.sweep.network import Systems
 from snljax.sweep.pace import Pace
 from snljax.sweep.program import OverBudgetError, Program
 from snljax.sweep.records import Records
-from snljax.sweep.round import Round
+from snljax.sweep.round import Round, records_alike
 from snljax.sweep.statics import numbers, static_key
 from snljax.sweep.work import Finished, Job, Work
 from snljax.variables import FIRST_BAD
+
+_WORTH_COMPILING_SECONDS = 1.0
 
 
 class _Start(NamedTuple):
@@ -57,6 +60,7 @@ class Trainer:
         self.swept = {n: (columns[n][0], values[n]) for n in columns}
         self.sharding = NamedSharding(Mesh(np.array(self.devices), ("block",)), PartitionSpec("block"))
         self.programs: dict[str, tuple[Program, str]] = {}
+        self._same_bits: dict[Any, bool] = {}  # programs that record, and whether they do so as the others
         self._pace = Pace()
         self._data: tuple[Any, Any] = (None, None)
         self._drawn: tuple[Any, Any] = (None, None)
@@ -183,7 +187,22 @@ class Trainer:
                 codec.measured(one, records)
         waiting = max(1, most // max(1, memory.record_bytes(metrics, block)))
         fixed = self.fixed(works[0].config)
-        return Round(compiled, fixed, blocks, kept, plan.records, starts[0].step, first_bad, waiting)
+        at_once = self._records_at_once(compiled, fixed, blocks, waiting)
+        return Round(compiled, fixed, blocks, kept, plan.records, starts[0].step, first_bad, waiting, at_once)
+
+    def _records_at_once(self, compiled: Program, fixed: Any, blocks: Any, waiting: int) -> int:
+        """How many measurements a device may take without the host.
+
+        One, unless they are so many that calling the program for each of them takes longer than to compile another
+        one, and that one was seen to give the same bits, on the first two records of the first round.
+        """
+        records, rounds = self.job.plan.records, self.job.layout.blocks / len(self.devices)
+        saved = rounds * len(records) * shapes.machine_of(self.devices).pause
+        if saved < _WORTH_COMPILING_SECONDS or waiting < RECORDS_AT_ONCE or len(records) < 4:
+            return 1
+        if compiled.advance not in self._same_bits:
+            self._same_bits[compiled.advance] = records_alike(compiled, fixed, blocks, records[1] - records[0])
+        return RECORDS_AT_ONCE if self._same_bits[compiled.advance] else 1
 
     def _save(self, keeper: Keeper, fingerprint: str, works: list[Work], going: Round, seconds: float) -> None:
         """A checkpoint for each block of the round; of the records those up to its step."""

@@ -107,7 +107,9 @@ def pack(content: Any) -> bytes:
 
 def preparation(plan: Plan, needs: Needs, sharing: int) -> bytes:
     """The payload of `prepared`."""
-    return pack((plan, needs._replace(fingerprints=True), sharing, _code(plan, plan.grid), numerics()))
+    return pack(
+        (plan, needs._replace(fingerprints=True, processes=sharing), sharing, _code(plan, plan.grid), numerics())
+    )
 
 
 def prepared(payload: bytes) -> Prepared:
