@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import multiprocessing
 import os
 import pathlib
 import platform
@@ -41,6 +42,7 @@ class Contender(NamedTuple):
     train: Callable[[int], Any]
     networks: int
     loss: Callable[[Any], np.ndarray] | None = None  # of what train returns -> (networks,)
+    multiple: int = 10  # its number of steps is a multiple of that
 
 
 def one_round(grid: Any, block: Block, devices: tuple[Any, ...]) -> Round:
@@ -64,8 +66,13 @@ def snljax_contender(grid: Any, points: int, devices: tuple[Any, ...]) -> tuple[
     def loss(state: Any) -> np.ndarray:
         return np.asarray(program.measure(fixed, blocks | {"state": state}).train_loss).reshape(-1)
 
-    draw = jax.tree.map(lambda a: np.asarray(a)[0, 0], blocks["draw"])
+    draw = jax.tree.map(lambda a: _plain(a)[0, 0], blocks["draw"])
     return Contender(train, points * len(devices), loss), draw
+
+
+def _plain(a: jax.Array) -> np.ndarray:
+    """As a NumPy array; of keys, their data."""
+    return np.asarray(jax.random.key_data(a) if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key) else a)
 
 
 def interleaved(
@@ -112,7 +119,7 @@ def rates(
     contenders: dict[str, Contender], seconds: float, rounds: int, patience: float
 ) -> tuple[dict[str, np.ndarray], float]:
     """Network-steps per second, one for each turn, and the share of the cores that others held."""
-    steps = {name: steps_for(c.train, seconds) for name, c in contenders.items()}
+    steps = {name: steps_for(c.train, seconds, c.multiple) for name, c in contenders.items()}
     turns = {name: functools.partial(c.train, steps[name]) for name, c in contenders.items()}
     took, others = interleaved(turns, rounds, patience)
     return {name: c.networks * steps[name] / took[name] for name, c in contenders.items()}, others
@@ -182,15 +189,21 @@ def style() -> Any:
 
 
 def _clocks() -> np.ndarray:
-    """Seconds so far: on the wall, of all processes on all cores, of this process."""
+    """Seconds so far: on the wall, of all processes on all cores, of this process and those that it started."""
     wall, times = time.perf_counter(), os.times()
-    own = times.user + times.system
+    own = times.user + times.system + sum(_cpu_seconds(child.pid) for child in multiprocessing.active_children())
     stat = _lines("/proc/stat")
     if not stat:
         return np.array([wall, own, own])  # elsewhere nothing is known of the others
     user, nice, system, _, _, irq, softirq, steal = map(int, stat[0].split()[1:9])
     busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
     return np.array([wall, busy, own])
+
+
+def _cpu_seconds(pid: int | None) -> float:
+    """User and system time of a running process; its name, in brackets, may hold anything."""
+    stat = "".join(_lines(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK") if stat else 0.0
 
 
 def _lines(path: str) -> list[str]:

@@ -18,10 +18,10 @@ import common
 import jax
 import jax.numpy as jnp
 import numpy as np
-import peers
 from common import Contender, fastest, rates
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from peers import heatmap as peers
 
 import snljax as snl
 from snljax.sweep import devices as local_devices
