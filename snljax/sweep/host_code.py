@@ -176,6 +176,7 @@ def _unwrapped(value: Any) -> Any:
     return value
 
 
+@functools.lru_cache(maxsize=10_000)
 def _named(code: types.CodeType, *operations: str) -> set[str]:
     """The names that some operations of a function's bytecode have, with those of the functions inside it."""
     mine = {i.argval for i in dis.get_instructions(code) if i.opname in operations}

@@ -25,6 +25,7 @@ from snljax.sweep.recipe import Network, Recipe, System
 from snljax.sweep.returned import Metrics, check_metrics, check_state, metrics_of
 from snljax.sweep.sequential import one_by_one
 from snljax.sweep.statics import blind, dtype_of, static_key, statics_of
+from snljax.sweep.structure import text_of
 
 _DATA_BYTES = 4_000_000_000  # of loaded data that a sweep keeps beside those in use
 
@@ -42,7 +43,8 @@ class Systems:
     def __init__(self, grid: Grid, devices: tuple[Any, ...], precision: str) -> None:
         self.experiment, self.devices, self.precision = grid.experiment, devices, precision
         self.swept = frozenset(grid.columns())
-        self._moment = tracing.new_moment()
+        e = grid.experiment
+        self._moment = tracing.moment_of((e.draw, e.init, e.step, e.measure, e.data))
         self._loaded: dict[str, Loaded] = {}
         self._systems: dict[str, System] = {}
         self._recipes: dict[tuple[str, Block], Recipe] = {}
@@ -124,7 +126,7 @@ class Systems:
                 # Arguments that are not used stay in the text: which one is used is what tells two programs apart.
                 stage = jax.jit(getattr(called, name), keep_unused=True).trace(*arguments)
                 kept = snapshot(stage.jaxpr)
-                digest.update(f"{name}: ".encode() + stage.lower().as_text().encode())
+                digest.update(f"{name}: ".encode() + text_of(stage, kept))
             update(digest, kept.consts)
             outside, seen = host_code(kept)
             digest.update(outside)

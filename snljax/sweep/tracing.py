@@ -8,21 +8,51 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 import threading
-from collections.abc import Iterator
+import types
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import jax
+
+from snljax.sweep.host_code import code_of
 
 MATMUL_PRECISION = {"highest": "highest", "tf32": "tensorfloat32"}
 MOST_MOMENTS = 100  # in whose names JAX keeps things before all of them are let go
 _CONTEXT = jax.make_user_context(None)
 _moments = itertools.count(1)
+_of_package: dict[str, int] = {}
 
 
 def new_moment() -> int:
     """A number for a sweep: what is traced under it is traced anew."""
     _TRACING.begin_sweep()
     return next(_moments)
+
+
+def moment_of(functions: Iterable[Any]) -> int:
+    """The moment of a sweep of these functions, of an experiment; None is none.
+
+    A new one, but for the package's own, which it has already seen with the same code: all that is called through
+    them is the package's or a library's, and most of tracing is to trace that again.
+    """
+    given = [f for f in functions if f is not None]
+    if not all(_is_the_packages(f) for f in given):
+        return new_moment()
+    code = code_of(given)
+    if code not in _of_package:
+        _of_package[code] = new_moment()
+    return _of_package[code]
+
+
+def _is_the_packages(function: Any) -> bool:
+    """Whether it stands in a module of the built-in experiments under its name, and holds nothing of anybody else's."""
+    if not isinstance(function, types.FunctionType) or function.__closure__:
+        return False
+    module = function.__module__
+    there = getattr(sys.modules.get(module), function.__qualname__, None)
+    return module.startswith("snljax.experiments.") and there is function
 
 
 @contextlib.contextmanager
