@@ -231,16 +231,16 @@ class FieldInfo(NamedTuple):
     choices: tuple[Any, ...] | None
 
 
-def fields_of(config_type: type) -> Mapping[str, FieldInfo]:
+def fields_of(config_type: type) -> dict[str, FieldInfo]:
     """The fields of a Config, in order, with types resolved (``int | None`` gives int, optional).
 
     Args:
         config_type: a dataclass.
 
     Returns:
-        Field name -> FieldInfo, not to be written to.
+        Field name -> FieldInfo.
     """
-    return _resolved(config_type)
+    return dict(_resolved(config_type))
 
 
 @functools.lru_cache(maxsize=256)  # resolving annotations takes longer than training a block of tiny networks

@@ -18,7 +18,7 @@ KEYWORDS = ("self", "experiment", "reading")  # of Grid
 _REGISTERED = "@jax.tree_util.register_dataclass above @dataclasses.dataclass(frozen=True)"
 
 
-def checked_fields(experiment: Any) -> Mapping[str, FieldInfo]:
+def checked_fields(experiment: Any) -> dict[str, FieldInfo]:
     """The fields of a well-formed experiment."""
     if not isinstance(experiment, Experiment):
         raise ValueError(
@@ -50,7 +50,7 @@ def checked_fields(experiment: Any) -> Mapping[str, FieldInfo]:
     return known
 
 
-def _check_range_of(experiment: str, info: FieldInfo, known: Mapping[str, FieldInfo]) -> None:
+def _check_range_of(experiment: str, info: FieldInfo, known: dict[str, FieldInfo]) -> None:
     """A range needs numbers on both sides."""
     _, *ends, _ = parsed_range(info.range or "")
     numeric = (int, float)
@@ -62,7 +62,7 @@ def _check_range_of(experiment: str, info: FieldInfo, known: Mapping[str, FieldI
             )
 
 
-def _check_config(experiment: Experiment, known: Mapping[str, FieldInfo]) -> None:
+def _check_config(experiment: Experiment, known: dict[str, FieldInfo]) -> None:
     """The Configs of an experiment cannot change, hold what their fields say, and are seen by JAX as they say."""
     name, traced = experiment.name, [info.name for info in known.values() if not info.static]
     if not experiment.Config.__dataclass_params__.frozen:  # type: ignore[attr-defined]

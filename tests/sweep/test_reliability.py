@@ -919,7 +919,7 @@ def test_records_beyond_their_limit_go_to_a_file(tmp_path):
     for most in (10_000, 0):
         records = Records(metrics, Block(2, 3), 5, most, tmp_path / "made")
         for value in values:
-            records.put(value)
+            records.put(AB(*(v[None] for v in value)))
             records.release()
         valid = records.valid(2, 2, np.array([[-1, 3], [-1, -1]]), [0, 1, 2, 3, 4])
         np.testing.assert_array_equal(valid["a"][:, :, :3], np.stack([v.a[:, :2] for v in values], 2)[:, :, :3])

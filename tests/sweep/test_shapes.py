@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import itertools
 import time
 
@@ -14,6 +13,7 @@ from snljax.sweep.layout import Block
 from snljax.sweep.shapes import Machine, Network, Size
 
 MACHINE = Machine(operation=1e-7, block=1e-3, pause=5e-4, speed=1.0, cache=1e6, reduced=4096)
+FIRST = Block(1, 8)
 SIZE = Size(points=240, seeds=10, programs=1, steps=300, pauses=1, at_once=2, keeping=0.0)
 
 
@@ -88,7 +88,7 @@ def test_a_shape_is_never_larger_than_the_sweep(points, seeds):
 # --- with measured speeds ------------------------------------------------------------------------------
 
 
-def refine(step, first=Block(1, 8), size=SIZE, trial=0.01, clock=time.perf_counter):
+def refine(step, first=FIRST, size=SIZE, trial=0.01, clock=time.perf_counter):
     """The shape that planted seconds of a step lead to, and what was tried."""
     timed = []
 
