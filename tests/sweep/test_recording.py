@@ -1,0 +1,108 @@
+"""Measurements that a device takes on its way: the bits of those that the host asks for one by one."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from harness import POWERS, SMALL, need_devices
+
+import snljax as snl
+from snljax.sweep.arguments import plan_of
+from snljax.sweep.batch import RECORDS_AT_ONCE
+from snljax.sweep.keeper import Plain
+from snljax.sweep.layout import Block
+from snljax.sweep.memory import Room
+from snljax.sweep.network import Systems
+from snljax.sweep.records import Records
+from snljax.sweep.round import Round, records_alike
+from snljax.sweep.train import Trainer
+from snljax.sweep.work import in_memory
+
+BLOCK = Block(2, 3)
+GRIDS = {
+    "powers": (POWERS, {"rate": [0.5, 1.5, 30.0], "spread": 0.5, "steps": 200}),
+    "topk_pruning": ("topk_pruning", {"sigma_p": [0.5, 1.0, 1.5], "steps": 200, **SMALL}),
+    "gradient_regularization": (
+        "gradient_regularization",
+        {"sigma_p": [0.5, 1.0, 1.5], "steps": 200, "close_at": 90, "n_test": 20, "d": 16, "m": 3, "n": 8},
+    ),
+}
+
+
+def trained(trainer, every, at_once, segment=70):
+    """Records of one round, its first bad steps, and how often the host called the device."""
+    plan = trainer.job.plan
+    works = [trainer.job.work(0)]
+    compiled, _ = trainer.program(works[0].config, Plain())
+    calls = []
+
+    def counted(name):
+        def call(*arguments):
+            calls.append(name)
+            return getattr(compiled, name)(*arguments)
+
+        return call
+
+    program = compiled._replace(**{n: counted(n) for n in ("advance", "measure", "record")})
+    steps = sorted({*range(0, plan.steps, every), plan.steps})
+    kept = Records(trainer.systems.metrics(works[0].config), BLOCK, len(steps), 10**9, None)
+    bad = np.full((1, *BLOCK), -1, np.int32)
+    going = Round(
+        program, trainer.fixed(works[0].config), trainer.start(compiled, works), [kept], steps, 0, bad, 100, at_once
+    )
+    while not going.done:
+        going.go(segment)
+        going.look()
+    return kept.arrays, going.first_bad, calls
+
+
+@pytest.fixture(scope="module", params=GRIDS)
+def trainer(request):
+    experiment, fields = GRIDS[request.param]
+    grid = snl.Grid(experiment, **fields, seed=range(2))
+    plan = plan_of(grid, None, "highest", None, False)
+    devices = tuple(need_devices(1))
+    return Trainer(in_memory(plan, BLOCK), Systems(grid, devices, "highest"), Room(10**9, len(plan.records)))
+
+
+@pytest.mark.parametrize("every", [1, 7])
+def test_records_taken_on_the_device_have_the_bits_of_those_that_the_host_takes(trainer, every):
+    """Across segments that end between records, with an irregular last one, and with networks that diverge."""
+    one_by_one, first_bad, calls = trained(trainer, every, at_once=1)
+    on_the_way, first_bad_too, fewer = trained(trainer, every, at_once=RECORDS_AT_ONCE)
+    for name, values in one_by_one.items():
+        assert values.tobytes() == on_the_way[name].tobytes(), name
+    assert first_bad.tobytes() == first_bad_too.tobytes()
+    assert "record" not in calls
+    assert calls.count("measure") == len(range(0, 200, every)) + 1
+    assert len(fewer) < len(calls) / 3
+
+
+def test_the_check_before_the_first_round_sees_other_bits(trainer):
+    works = [trainer.job.work(0)]
+    compiled, _ = trainer.program(works[0].config, Plain())
+    fixed, blocks = trainer.fixed(works[0].config), trainer.start(compiled, works)
+    assert records_alike(compiled, fixed, blocks, 3)
+
+    def off_by_a_bit(*arguments):
+        state, good, metrics = compiled.record(*arguments)
+        return (
+            state,
+            good,
+            jax.tree.map(lambda a: a + a.dtype.type(1) if a.dtype.kind == "i" else a * 1.0000002, metrics),
+        )
+
+    assert not records_alike(compiled._replace(record=off_by_a_bit), fixed, blocks, 3)
+
+
+def test_a_sweep_recorded_closely_calls_the_device_rarely(monkeypatch):
+    """3000 records of a round: as they are taken by a sweep, they equal the closed form."""
+    calls = []
+    go = Round.go
+    monkeypatch.setattr(Round, "go", lambda self, segment: calls.append(self.step) or go(self, segment))
+    grid = snl.Grid(POWERS, rate=[0.999, 1.0], steps=3000)
+    ds = snl.sweep(grid, record_every=1, progress=False, block=(1, 2), devices=1)
+    t = np.arange(3001)
+    np.testing.assert_allclose(ds["mean"].values, np.float64([[0.999], [1.0]]) ** t, rtol=1e-3)
+    assert (ds.step.values == t).all()
