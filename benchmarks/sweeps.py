@@ -21,97 +21,80 @@ class Case(NamedTuple):
 def cases(scale: float = 1.0) -> dict[str, Case]:
     """By name. scale: of the number of cells along one axis, for a shorter run."""
 
-    def some(count: int) -> int:
-        return max(2, round(count * scale))
+    def along(start: float, stop: float, count: int) -> list[float]:
+        return np.linspace(start, stop, max(2, round(count * scale))).tolist()
 
-    wide = tuple((1, p) for p in (2, 4, 8, 16, 32, 64, 128))
-    noise = np.linspace(0.1, 2.0, some(24))
-    topk = {"n_test": 1000}
-    removal = np.linspace(0, 0.6, some(16)).tolist()
+    small = {"n": 50, "d": 40, "m": 4, "num_classes": 3, "n_test": 50}
+    heavy = ((1, 1), (1, 4), (1, 16), (2, 2))
     return {
         "tiny networks, 10^5 cells": Case(
-            snl.Grid(own.TINY, rate=np.linspace(0.1, 0.9, some(10_000)), seed=range(10)),
-            ((1, 100), (1, 1000), (10, 100), (10, 1000), (10, 5000)),
+            snl.Grid(own.TINY, rate=along(0.1, 0.9, 10_000), seed=range(10)),
+            ((1, 1000), (10, 100), (10, 1000), (10, 5000)),
         ),
         "tiny networks, 10^6 cells": Case(
-            snl.Grid(own.TINY, rate=np.linspace(0.1, 0.9, some(100_000)), seed=range(10)),
-            ((1, 1000), (10, 1000), (1, 10_000), (10, 10_000), (10, 50_000)),
+            snl.Grid(own.TINY, rate=along(0.1, 0.9, 100_000), seed=range(10)),
+            ((1, 1000), (10, 1000), (1, 10_000), (10, 10_000)),
         ),
         "weight space, 20 x 1090": Case(
-            snl.Grid(own.WEIGHTS, sigma_p=np.linspace(0.1, 2.0, some(240)), seed=range(10)), wide
+            snl.Grid(own.WEIGHTS, sigma_p=along(0.1, 2.0, 240), seed=range(10)), ((1, 4), (1, 16), (2, 4), (4, 4))
         ),
         "weight space, 1000 test samples": Case(
-            snl.Grid(own.WEIGHTS, sigma_p=np.linspace(0.1, 2.0, some(800)), seed=range(10), steps=100, n_test=1000),
-            wide,
+            snl.Grid(own.WEIGHTS, sigma_p=along(0.1, 2.0, 300), seed=range(8), steps=100, n_test=1000, m=10, d=700),
+            ((1, 4), (1, 16), (2, 4), (4, 4)),
         ),
         "mini-batches with Adam": Case(
             snl.Grid(
                 own.ADAM,
-                learning_rate=np.logspace(-4, -2, some(16)),
-                weight_decay=np.logspace(-4, -1, 16),
-                seed=range(5),
-                steps=500,
+                learning_rate=np.logspace(-4, -2, max(2, round(8 * scale))),
+                weight_decay=np.logspace(-4, -1, 9),
+                seed=range(4),
+                steps=800,
+                width=48,
             ),
-            wide,
+            ((1, 1), (1, 9), (1, 36), (4, 9)),
         ),
         "paper 000, heatmap": Case(
-            snl.Grid("topk_pruning", sigma_p=noise, K=np.linspace(10, 200, 12).astype(int).tolist(), steps=500, **topk),
-            wide,
+            snl.Grid(
+                "topk_pruning", sigma_p=along(0.1, 2.0, 10), K=[20, 60, 100, 140, 180], seed=range(2), steps=600,
+                n_test=1000, m=15,
+            ),
+            heavy,
         ),
         "paper 000, recorded at every step": Case(
-            snl.Grid(
-                "topk_pruning",
-                sigma_p=np.linspace(0.1, 1.0, some(10)),
-                K=np.linspace(4, 40, 10).astype(int).tolist(),
-                n=50, d=40, m=4, num_classes=3, n_test=50, steps=1000,
-            ),
-            wide,
+            snl.Grid("topk_pruning", sigma_p=along(0.1, 1.0, 10), K=[*range(4, 41, 4)], steps=1000, **small),
+            ((1, 4), (1, 10), (1, 25), (1, 50)),
             record_every=1,
         ),
         "paper 001, mini-batches": Case(
             snl.Grid(
-                "heterogeneous_noise",
-                reading="mini_batch",
-                u_norm=np.linspace(0.001, 3.8, some(10)),
-                noise_correlation=np.linspace(1, 1400, 8),
-                seed=range(2),
-                steps=400,
+                "heterogeneous_noise", reading="mini_batch", u_norm=along(0.1, 3, 9), noise_correlation=[1.5, 30, 900],
+                seed=range(4), steps=300, m=60,
             ),
-            wide,
+            ((1, 1), (1, 3), (1, 9), (2, 3)),
         ),
         "paper 002, random pruning": Case(
             snl.Grid(
-                "random_pruning",
-                sigma_p=np.linspace(0.2, 1.0, some(8)),
-                keep_fraction=np.linspace(0.1, 1.0, 8),
-                seed=range(4),
-                steps=400,
+                "random_pruning", sigma_p=along(0.3, 0.9, 6), keep_fraction=[0.05, 0.2, 0.4, 0.6, 0.8, 1.0],
+                seed=range(6), steps=300, m=100,
             ),
-            wide,
+            heavy,
         ),
         "paper 003, penalty": Case(
             snl.Grid(
-                "gradient_regularization",
-                sigma_p=np.linspace(0.1, 2.0, some(10)),
-                penalty_weight=np.geomspace(1e-3, 1, 10),
-                seed=range(20),
-                steps=1500,
+                "gradient_regularization", sigma_p=along(0.1, 2.0, 12), penalty_weight=np.geomspace(1e-3, 0.3, 8),
+                seed=range(12), m=8,
             ),
-            (*wide, (4, 32), (2, 128), (8, 128)),
+            ((1, 4), (1, 8), (2, 6), (1, 24)),
         ),
         "paper 004, contrastive": Case(
             snl.Grid(
-                "contrastive",
-                epsilon_min=np.linspace(0.1, 1.0, some(8)),
-                sigma_p=[0.01, 0.03, 0.05, 0.07],
-                seed=range(8),
-                n_test=64,
-                n_probe=64,
+                "contrastive", epsilon_min=along(0.1, 1.0, 7), sigma_p=[0.01, 0.03, 0.06], seed=range(6), n_test=64,
+                n_probe=64, m=30,
             ),
-            (*wide[:5], (2, 4), (4, 4), (2, 16)),
+            ((1, 3), (1, 7), (1, 11), (1, 21)),
         ),
         "paper 001, LeNet on digits": Case(
-            snl.Grid("influence_removal", remove_high=removal, seed=range(4), steps=300),
-            (*wide[:5], (2, 4), (4, 4)),
+            snl.Grid("influence_removal", remove_high=along(0, 0.6, 12), seed=range(3), steps=200),
+            ((1, 1), (1, 2), (1, 4), (3, 2)),
         ),
     }  # fmt: skip

@@ -17,7 +17,6 @@ from snljax.sweep.train import Trainer
 
 _SECONDS = 0.04  # that one timing takes, about
 _TURNS = 3  # the fastest counts: whatever else the machine does only slows
-_MOST_STEPS = 2**30  # step numbers are int32
 
 
 class Probe:
@@ -69,7 +68,7 @@ class Probe:
             jax.block_until_ready(advance(self.fixed | bounds, blocks))
             return time.perf_counter() - since
 
-        self._runs[shape] = timed, _steps(timed)
+        self._runs[shape] = timed, _steps(timed, self.trainer.job.plan.steps)
         return self._runs[shape]
 
     def _resized(self, shape: Block) -> Any:
@@ -85,10 +84,13 @@ class Probe:
         return jax.device_put(cut, self.trainer.sharding)
 
 
-def _steps(timed: Callable[[int], float]) -> int:
-    """How many steps take long enough to be timed; none of them counts, so that all is warm."""
+def _steps(timed: Callable[[int], float], most: int) -> int:
+    """How many steps take long enough to be timed, no more than are trained: what comes after may be cheaper.
+
+    None of them counts, so that all is warm.
+    """
     timed(1)
-    steps = 8
-    while (took := timed(steps)) < _SECONDS / 2 and steps < _MOST_STEPS:
-        steps = min(int(steps * np.clip(_SECONDS / max(took, 1e-9), 2, 100)), _MOST_STEPS)
+    steps = min(8, most)
+    while (took := timed(steps)) < _SECONDS / 2 and steps < most:
+        steps = min(int(steps * np.clip(_SECONDS / max(took, 1e-9), 2, 100)), most)
     return steps

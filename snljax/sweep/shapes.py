@@ -17,7 +17,7 @@ _WIDE_ENOUGH = 4  # networks a block, to stay below the size of a reduction
 _CROWDING = 0.2  # slower by so much for each doubling of what a block touches beyond the cache
 _FINENESS = 1.1  # of the widths that are looked at
 _BETTER = 0.95
-_PROBING_SHARE = 0.12  # of the time that the sweep would take without it
+_PROBING_SHARE = 0.08  # of the time that the sweep would take without it
 _WORTH_PROBING_SECONDS = 5.0
 _PLAUSIBLE = 1.5  # what should take longer by that is not tried
 
