@@ -1,4 +1,4 @@
-"""Paper 001 (heterogeneous noise), written by hand.
+"""paper 001 (benign overfitting and long tails), written by hand.
 
 Cells differ in the feature's strength and in Γ, which scales one direction of each class. The product of
 the weights with the noise that all cells share is folded into one; what is left is of rank 1 in each class.

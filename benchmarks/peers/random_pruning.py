@@ -1,4 +1,4 @@
-"""Paper 002 (random pruning at initialisation), written by hand: the fully connected network, both layers trained."""
+"""Paper 002 (random pruning), written by hand: the fully connected network, both layers trained."""
 
 from __future__ import annotations
 

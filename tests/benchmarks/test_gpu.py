@@ -93,6 +93,7 @@ def run(out, *arguments):
     return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=600)
 
 
+@pytest.mark.slow
 def test_a_second_run_does_the_rest(tmp_path):
     arguments = ("--device", "cpu", "--parts", "product", "topk")
     first = run(tmp_path, *arguments)

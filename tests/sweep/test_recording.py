@@ -57,7 +57,9 @@ def trained(trainer, every, at_once, segment=70):
     return kept.arrays, going.first_bad, calls
 
 
-@pytest.fixture(scope="module", params=GRIDS)
+@pytest.fixture(
+    scope="module", params=["powers", "gradient_regularization", pytest.param("topk_pruning", marks=pytest.mark.slow)]
+)
 def trainer(request):
     experiment, fields = GRIDS[request.param]
     grid = snl.Grid(experiment, **fields, seed=range(2))
