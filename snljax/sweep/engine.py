@@ -85,8 +85,9 @@ def sweep(
             On CPU each core is a device, unless JAX was already running when sweep was first called.
         memory: budget for all devices together (with an executor: of each worker), bytes or text such
             as ``"2GB"``; default half of the machine's (80 % of an accelerator's), shared by a pool.
-        block: (seeds, points) that one device trains at once; default what measures fastest. Equal
-            block shapes give bit-equal results; others differ by rounding. A store keeps its own.
+        block: (seeds, points) that one device trains at once; default what should be fastest or, where the
+            sweep is long, measures so; remembered for the next one. Equal block shapes give bit-equal
+            results; others differ by rounding. A store keeps its own.
         record_every: measure every so many steps, at step 0 and at the end (dimension ``step``);
             default only at the end.
         precision: of matrix products, ``"highest"`` (float32) or ``"tf32"``.
