@@ -42,7 +42,7 @@ def systems() -> dict[str, tuple[Any, list[tuple[int, int]]]]:
     return {
         WEIGHTS: (
             snl.Grid(own.WEIGHTS, sigma_p=noise, seed=range(16)),
-            [(1, 1), (1, 4), (1, 16), (1, 100), (2, 2), (2, 8), (4, 4), (8, 8)],
+            [(1, 1), (1, 4), (1, 16), (1, 100), (2, 2), (2, 4), (4, 4), (8, 8)],
         ),
         "paper 003, penalty": (
             snl.Grid("gradient_regularization", **penalty),

@@ -15,7 +15,7 @@ if "xla_force_host_platform_device_count=2" not in os.environ.get("XLA_FLAGS", "
     os.environ["XLA_FLAGS"] = (os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2").strip()
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two test processes; scikit-learn's threads would wait for each other
 
-if "SNLJAX_CACHE" not in os.environ:  # not the user's; what one test process has compiled, the others need not
+if not os.environ.get("SNLJAX_CACHE"):  # not the user's; what one test process has compiled, the others need not
     _cache = tempfile.TemporaryDirectory(prefix="snljax-tests-", ignore_cleanup_errors=True)
     os.environ["SNLJAX_CACHE"] = _cache.name
 
