@@ -43,18 +43,17 @@ def block_functions(network: Network, traced: list[str], swept: frozenset[str], 
             lambda values, draw: network.init(values, draw, fixed["data"]), values_of(fixed, blocks), blocks["draw"]
         )
 
-    def step(values: Any, fixed: dict, blocks: dict, state: Any, t: jax.Array) -> Any:
-        def one(values: Any, draw: Any, state: Any) -> Any:
-            return network.step(values, draw, state, t, fixed["data"])
-
-        return over_all(one, values, blocks["draw"], state)
-
-    def advance(fixed: dict, blocks: dict) -> Any:
+    def stepping(fixed: dict, blocks: dict) -> Callable[[Any, Any], Any]:
+        """The body of a loop over steps: (t, state) -> state."""
         values = values_of(fixed, blocks)
-        state = lax.fori_loop(
-            fixed["start"], fixed["stop"], lambda t, s: step(values, fixed, blocks, s, t), blocks["state"]
-        )
-        return state, _finite(state, block)
+
+        def step(t: jax.Array, state: Any) -> Any:
+            def one(values: Any, draw: Any, state: Any) -> Any:
+                return network.step(values, draw, state, t, fixed["data"])
+
+            return over_all(one, values, blocks["draw"], state)
+
+        return step
 
     def measure(fixed: dict, blocks: dict) -> Any:
         def one(values: Any, draw: Any, state: Any) -> Any:
@@ -62,35 +61,45 @@ def block_functions(network: Network, traced: list[str], swept: frozenset[str], 
 
         return over_all(one, values_of(fixed, blocks), blocks["draw"], blocks["state"])
 
-    def record(fixed: dict, blocks: dict) -> Any:
-        """``count`` times ``every`` steps and a measurement, as if the host had called the two in turn."""
-        values = values_of(fixed, blocks)
-        measured = jax.eval_shape(measure, fixed, blocks)
-        kept = jax.tree.map(lambda a: jnp.zeros((RECORDS_AT_ONCE, *a.shape), a.dtype), measured)
+    return {
+        "draw": draw,
+        "init": init,
+        "advance": lambda fixed, blocks: _advance(stepping(fixed, blocks), block, fixed, blocks),
+        "measure": measure,
+        "record": lambda fixed, blocks: _record(stepping(fixed, blocks), measure, block, fixed, blocks),
+        "first_bad": lambda fixed, blocks: _first_bad(stepping(fixed, blocks), block, fixed, blocks),
+    }
 
-        def one(k: jax.Array, carry: Any) -> Any:
-            state, good, kept = carry
-            first = fixed["start"] + k * fixed["every"]
-            state = lax.fori_loop(first, first + fixed["every"], lambda t, s: step(values, fixed, blocks, s, t), state)
-            now = measure(fixed, blocks | {"state": state})
-            kept = jax.tree.map(lambda all_of, a: lax.dynamic_update_index_in_dim(all_of, a, k, 0), kept, now)
-            return state, good & _finite(state, block), kept
 
-        return lax.fori_loop(0, fixed["count"], one, (blocks["state"], jnp.ones(block, bool), kept))
+def _advance(step: Callable, block: Block, fixed: dict, blocks: dict) -> Any:
+    state = lax.fori_loop(fixed["start"], fixed["stop"], step, blocks["state"])
+    return state, _finite(state, block)
 
-    def first_bad(fixed: dict, blocks: dict) -> Any:
-        values = values_of(fixed, blocks)
 
-        def one(t, carry):
-            state, first = carry
-            state = step(values, fixed, blocks, state, t)
-            return state, jnp.where((first < 0) & ~_finite(state, block), t + 1, first)
+def _record(step: Callable, measure: Callable, block: Block, fixed: dict, blocks: dict) -> Any:
+    """``count`` times ``every`` steps and a measurement, as if the host had called the two in turn."""
+    measured = jax.eval_shape(measure, fixed, blocks)
+    kept = jax.tree.map(lambda a: jnp.zeros((RECORDS_AT_ONCE, *a.shape), a.dtype), measured)
 
-        first = jnp.where(_finite(blocks["state"], block), -1, fixed["start"])
-        return lax.fori_loop(fixed["start"], fixed["stop"], one, (blocks["state"], first))[1]
+    def one(k: jax.Array, carry: Any) -> Any:
+        state, good, kept = carry
+        first = fixed["start"] + k * fixed["every"]
+        state = lax.fori_loop(first, first + fixed["every"], step, state)
+        now = measure(fixed, blocks | {"state": state})
+        kept = jax.tree.map(lambda all_of, a: lax.dynamic_update_index_in_dim(all_of, a, k, 0), kept, now)
+        return state, good & _finite(state, block), kept
 
-    functions = {"draw": draw, "init": init, "advance": advance, "measure": measure}
-    return functions | {"record": record, "first_bad": first_bad}
+    return lax.fori_loop(0, fixed["count"], one, (blocks["state"], jnp.ones(block, bool), kept))
+
+
+def _first_bad(step: Callable, block: Block, fixed: dict, blocks: dict) -> Any:
+    def one(t: jax.Array, carry: Any) -> Any:
+        state, first = carry
+        state = step(t, state)
+        return state, jnp.where((first < 0) & ~_finite(state, block), t + 1, first)
+
+    first = jnp.where(_finite(blocks["state"], block), -1, fixed["start"])
+    return lax.fori_loop(fixed["start"], fixed["stop"], one, (blocks["state"], first))[1]
 
 
 def _finite(state: Any, block: Block) -> jax.Array:

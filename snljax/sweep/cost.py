@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import jax.extend.core
 import numpy as np
 
+from snljax.sweep import memory
+
 # What a number depends on. Of neither, it is computed once, before the loop.
 POINT = 1  # on the point: its state or a swept value
 STEP = 2  # on the step
@@ -113,11 +115,11 @@ def _equation(equation: Any, inputs: list[int]) -> tuple[Cost, list[int]]:
 
 def _single(equation: Any, name: str, depends: int) -> Cost:
     if not depends & STEP or name in _FREE:
-        return Cost(largest=_bytes(equation.outvars) if depends & POINT and name not in _FREE else 0)
+        return Cost(largest=_largest(equation) if depends & POINT and name not in _FREE else 0)
     seconds = _seconds(equation, name)
     if depends & POINT:
         reduced = max(map(_size, equation.invars)) if name.startswith("reduce") else 0
-        return Cost(points=seconds, operations=1, largest=_bytes(equation.outvars), reduced=reduced)
+        return Cost(points=seconds, operations=1, largest=_largest(equation), reduced=reduced)
     return Cost(seeds=seconds, operations=1)
 
 
@@ -139,5 +141,5 @@ def _size(variable: Any) -> int:
     return math.prod(getattr(variable.aval, "shape", ()))
 
 
-def _bytes(variables: Sequence[Any]) -> int:
-    return max((_size(v) * getattr(getattr(v.aval, "dtype", None), "itemsize", 0) for v in variables), default=0)
+def _largest(equation: Any) -> int:
+    return max((memory.bytes_of(v.aval) for v in equation.outvars), default=0)

@@ -13,6 +13,8 @@ import jax
 import jax.extend.core
 import numpy as np
 
+from snljax.sweep.rewriting import rewritten
+
 # A rule for batching of its own is not in the text of one network; equal text may then be another program.
 _BATCHES_ITSELF = ("custom_vmap_call", "callback")
 _DEEPEST = 20
@@ -21,48 +23,14 @@ _LIBRARIES = ("builtins", "jax", "jaxlib", "numpy", "scipy", "flax", "optax", "c
 
 def snapshot(jaxpr: Any) -> Any:
     """A closed jaxpr with copies of its constants: JAX keeps arrays of a closure, which may change, by reference."""
-    return _closed(jaxpr, {})
+    return rewritten(jaxpr, _with_own_literals, _copy)
 
 
-def _closed(jaxpr: Any, known: dict[int, Any]) -> Any:
-    """Itself if it holds no constant; a piece that occurs twice stays one piece."""
-    if id(jaxpr) not in known:
-        inner = _open(jaxpr.jaxpr, known)
-        same = inner is jaxpr.jaxpr and not jaxpr.consts
-        known[id(jaxpr)] = jaxpr if same else jax.extend.core.ClosedJaxpr(inner, [_copy(c) for c in jaxpr.consts])
-    return known[id(jaxpr)]
-
-
-def _open(jaxpr: Any, known: dict[int, Any]) -> Any:
-    if id(jaxpr) not in known:
-        equations = [_equation(e, known) for e in jaxpr.eqns]
-        same = all(new is old for new, old in zip(equations, jaxpr.eqns, strict=True))
-        known[id(jaxpr)] = jaxpr if same else jaxpr.replace(eqns=equations)
-    return known[id(jaxpr)]
-
-
-def _equation(equation: Any, known: dict[int, Any]) -> Any:
-    parameters = {n: _parameter(p, known) for n, p in equation.params.items()}
-    if any(parameters[n] is not p for n, p in equation.params.items()):
-        equation = equation.replace(params=parameters)
-    if any(np.ndim(getattr(v, "val", 0)) for v in equation.invars):
-        literals = [type(v)(_copy(v.val), v.aval) if np.ndim(getattr(v, "val", 0)) else v for v in equation.invars]
-        equation = equation.replace(invars=literals)
-    return equation
-
-
-def _parameter(parameter: Any, known: dict[int, Any]) -> Any:
-    if isinstance(parameter, (tuple, list)) and any(_is_jaxpr(p) for p in parameter):
-        pieces = [_parameter(p, known) for p in parameter]
-        same = all(new is old for new, old in zip(pieces, parameter, strict=True))
-        return parameter if same else type(parameter)(pieces)
-    if not _is_jaxpr(parameter):
-        return parameter
-    return _closed(parameter, known) if hasattr(parameter, "consts") else _open(parameter, known)
-
-
-def _is_jaxpr(value: Any) -> bool:
-    return hasattr(value, "eqns") and hasattr(value, "replace")
+def _with_own_literals(equation: Any) -> Any:
+    if not any(np.ndim(getattr(v, "val", 0)) for v in equation.invars):
+        return equation
+    literals = [type(v)(_copy(v.val), v.aval) if np.ndim(getattr(v, "val", 0)) else v for v in equation.invars]
+    return equation.replace(invars=literals)
 
 
 def _copy(constant: Any) -> Any:

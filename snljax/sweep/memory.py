@@ -74,7 +74,7 @@ def _peak(held: int, transient: dict[str, int]) -> int:
 
 def tree_bytes(tree: Any) -> int:
     """Of shapes or arrays."""
-    return sum(_bytes(leaf) for leaf in jax.tree.leaves(tree))
+    return sum(bytes_of(leaf) for leaf in jax.tree.leaves(tree))
 
 
 def _largest_operation(jaxpr: Any) -> int:
@@ -84,10 +84,11 @@ def _largest_operation(jaxpr: Any) -> int:
         if inner:
             largest = max(largest, *(_largest_operation(j) for j in inner))
         else:
-            largest = max(largest, sum(_bytes(v.aval) for v in (*equation.invars, *equation.outvars)))
+            largest = max(largest, sum(bytes_of(v.aval) for v in (*equation.invars, *equation.outvars)))
     return largest
 
 
-def _bytes(aval: Any) -> int:
+def bytes_of(aval: Any) -> int:
+    """Of one array, or its shape."""
     itemsize = getattr(getattr(aval, "dtype", None), "itemsize", 0)
     return int(np.prod(getattr(aval, "shape", ()), dtype=np.int64)) * itemsize

@@ -46,7 +46,7 @@ class Network(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What one device of a kind takes, measured on two cores (benchmarks/blocks.py), guessed for accelerators.
+    """What one device of a kind takes, measured on two cores (benchmarks/widths.py), guessed for accelerators.
 
     operation: seconds that starting one takes, within a loop. block, pause: seconds of the host for each round of
     blocks, and each time that it measures on the way. speed: in cores. cache: bytes. reduced: numbers in a block's

@@ -17,6 +17,7 @@ from snljax import Experiment, field
 from snljax.sweep import program
 from snljax.sweep.layout import Block
 from snljax.sweep.network import Systems
+from snljax.sweep.rewriting import rewritten
 from snljax.sweep.sequential import one_by_one
 
 BATCHED_BY_LIBRARIES = ("lu", "cholesky", "eigh", "svd", "qr", "geqrf")
@@ -91,3 +92,17 @@ def test_its_numbers_are_those_of_numpy():
 def test_a_function_without_any_stays_itself():
     jaxpr = jax.make_jaxpr(lambda x: jax.jit(jnp.sin)(x) @ x)(jnp.ones(3))
     assert one_by_one(jaxpr) is jaxpr
+
+
+def test_what_is_rewritten_is_found_in_loops_and_calls_and_a_piece_that_occurs_twice_stays_one():
+    """Sines become cosines; a jitted function that is called twice is one jaxpr before and after."""
+    sine = jax.jit(jnp.sin)
+    jaxpr = jax.make_jaxpr(lambda x: jax.lax.fori_loop(0, 2, lambda _, y: sine(y), sine(x)) + sine(x))(0.7)
+    (cosine,) = jax.make_jaxpr(jnp.cos)(0.7).jaxpr.eqns
+    other = rewritten(jaxpr, lambda e: e.replace(primitive=cosine.primitive) if e.primitive.name == "sin" else e)
+    calls = [e.params["jaxpr"] for e in other.jaxpr.eqns if "jaxpr" in e.params and e.primitive.name in ("jit", "pjit")]
+    assert len(calls) >= 2
+    assert calls[0] is calls[-1]
+    np.testing.assert_allclose(
+        jax.extend.core.jaxpr_as_fun(other)(0.7)[0], np.cos(np.cos(np.cos(0.7))) + np.cos(0.7), rtol=1e-6
+    )
