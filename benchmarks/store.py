@@ -132,7 +132,7 @@ class Stopwatch:
 def text_anew(grid: snl.Grid, block: tuple[int, int], device: Any) -> Callable[[], str]:
     """What takes the text of a sweep's program, as a process of its own would have to; here it is known by now."""
     known = programs.traced(Systems(grid, (device,), "highest").recipe(grid.config, Block(*block)))
-    return programs.Traced(known.stages, known.devices, known.held, known.memory, known.seconds).text
+    return programs.Traced(known.stages, known.later, known.devices, known.held, known.memory, known.seconds).text
 
 
 def overhead(device: Any, folder: pathlib.Path, pairs: int, quick: bool) -> dict[str, Any]:

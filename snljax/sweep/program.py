@@ -208,8 +208,8 @@ class _Compiled(NamedTuple):
 class Traced:
     """The stages of a program. Everything else follows from them alone, so threads and sweeps share it.
 
-    stages: those that every block needs. held: bytes per device that stay while a block trains. memory: estimate,
-    bytes per device.
+    stages: those that every block needs. later: traces one of the others. held: bytes per device that stay while a
+    block trains. memory: estimate, bytes per device.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class Traced:
         most: int,
         seconds: float,
     ) -> None:
-        self._later = later
+        self.later = later
         self.stages, self.devices, self.held, self.memory, self.seconds = stages, devices, held, most, seconds
         self._lock = threading.Lock()
         self._executables: dict[str, Any] = {}
@@ -250,7 +250,7 @@ class Traced:
         """Stages that are compiled, these among them; those that are missing side by side."""
         if missing := [name for name in names if name not in self._executables]:
             started = time.perf_counter()
-            lowered = [(self.stages.get(name) or self._later(name)).lower() for name in missing]
+            lowered = [(self.stages.get(name) or self.later(name)).lower() for name in missing]
             with concurrent.futures.ThreadPoolExecutor(len(missing)) as threads:
                 executables = threads.map(lambda stage: remembered.compiled(stage, self.devices), lowered)
                 self._executables |= dict(zip(missing, executables, strict=True))
