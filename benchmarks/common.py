@@ -20,6 +20,7 @@ from snljax.sweep.keeper import Plain
 from snljax.sweep.layout import Block
 from snljax.sweep.memory import Room
 from snljax.sweep.network import Systems
+from snljax.sweep.round import copied
 from snljax.sweep.train import Trainer
 from snljax.sweep.work import in_memory
 
@@ -55,13 +56,19 @@ def one_round(grid: Any, block: Block, devices: tuple[Any, ...]) -> Round:
     return Round(program, trainer.fixed(works[0].config), trainer.start(program, works))
 
 
+def advanced(first: Round, steps: int) -> Any:
+    """The state after so many steps and which networks are finite; the first one stays what it was."""
+    bounds = {"start": np.int32(0), "stop": np.int32(steps)}
+    return first.program.advance(first.fixed | bounds, first.blocks | {"state": copied(first.blocks["state"])})
+
+
 def snljax_contender(grid: Any, points: int, devices: tuple[Any, ...]) -> tuple[Contender, Any]:
     """snljax's compiled program for a block of that many points on each device, and its draw of data and weights."""
-    program, fixed, blocks = one_round(grid, Block(1, points), devices)
+    first = one_round(grid, Block(1, points), devices)
+    program, fixed, blocks = first
 
     def train(steps: int) -> Any:
-        bounds = {"start": np.int32(0), "stop": np.int32(steps)}
-        return jax.block_until_ready(program.advance(fixed | bounds, blocks)[0])
+        return jax.block_until_ready(advanced(first, steps)[0])
 
     def loss(state: Any) -> np.ndarray:
         return np.asarray(program.measure(fixed, blocks | {"state": state}).train_loss).reshape(-1)

@@ -314,8 +314,7 @@ def training(going: common.Round, networks: int) -> Contender:
     """The steps of a block, always from its start."""
 
     def train(steps: int) -> Any:
-        bounds = {"start": np.int32(0), "stop": np.int32(steps)}
-        return jax.block_until_ready(going.program.advance(going.fixed | bounds, going.blocks))
+        return jax.block_until_ready(common.advanced(going, steps))
 
     return Contender(train, networks)
 

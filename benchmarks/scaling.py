@@ -68,15 +68,14 @@ def against_d(device: Any, dimensions: tuple[int, ...], rounds: int) -> list[dic
         gc.collect()
         started = time.perf_counter()
         grid = snl.Grid("topk_pruning", sigma_p=np.linspace(0.1, 1.0, points), d=d, **IN_D)
-        program, fixed, start = common.one_round(grid, Block(1, points), (device,))
-        jax.block_until_ready(start)
+        first = common.one_round(grid, Block(1, points), (device,))
+        jax.block_until_ready(first.blocks)
         ready = time.perf_counter()
 
-        def train(steps: int, fixed=fixed, program=program, start=start) -> None:
-            bounds = {"start": np.int32(0), "stop": np.int32(steps)}
-            jax.block_until_ready(program.advance(fixed | bounds, start))
+        def train(steps: int, first=first) -> None:
+            jax.block_until_ready(common.advanced(first, steps))
 
-        # A call copies the state once, weights included; the step is what more steps cost.
+        # Each turn begins with a copy of the state, weights included; the step is what more steps cost.
         few, many = 10, 60_000
         train(few)
         turns = {"few": functools.partial(train, few), "many": functools.partial(train, many)}
@@ -84,7 +83,7 @@ def against_d(device: Any, dimensions: tuple[int, ...], rounds: int) -> list[dic
         step = common.spread((took["many"] - took["few"]) / ((many - few) * points))
         call = float(np.median(took["few"])) - few * points * step["median"]
         row = {"d": d, "seconds_per_network_step": step, "call_seconds": max(call, 0.0), "others_held": others}
-        compiled = program.seconds
+        compiled = first.program.seconds
         rows.append(row | {"compile_seconds": compiled, "draw_and_init_seconds": ready - started - compiled})
         shown = "{median:7.2f} [{min:.2f}, {max:.2f}]".format(**{n: 1e6 * s for n, s in step.items()})
         print(
@@ -92,7 +91,7 @@ def against_d(device: Any, dimensions: tuple[int, ...], rounds: int) -> list[dic
             f"draw and init {ready - started - compiled:6.2f} s, a call {1e3 * row['call_seconds']:6.1f} ms",
             flush=True,
         )
-        del program, start, train, took
+        del first, train, took
         programs.forget()
     common.tell(max(row["others_held"] for row in rows))
     return rows

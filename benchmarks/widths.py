@@ -58,11 +58,10 @@ def systems() -> dict[str, tuple[Any, list[tuple[int, int]]]]:
 
 def contender(grid: Any, shape: tuple[int, int], devices: tuple[Any, ...]) -> Contender:
     """Blocks of a shape on all devices."""
-    program, fixed, blocks = common.one_round(grid, Block(*shape), devices)
+    first = common.one_round(grid, Block(*shape), devices)
 
     def train(steps: int) -> None:
-        bounds = {"start": np.int32(0), "stop": np.int32(steps)}
-        jax.block_until_ready(program.advance(fixed | bounds, blocks))
+        jax.block_until_ready(common.advanced(first, steps))
 
     return Contender(train, shape[0] * shape[1] * len(devices))
 

@@ -33,21 +33,27 @@ class Room(NamedTuple):
 def of_stages(stages: Mapping[str, Any], data: Any, devices: int) -> tuple[int, int]:
     """What stays on a device while a block trains (data, its draw, the state twice), and its worst moment.
 
+    The state twice: as it trains, and as it was when the host last looked.
+
     Args:
         stages: name -> traced stage. data: shapes that all devices hold. devices: how many.
     """
-    held = (tree_bytes(stages["draw"].out_info) + 2 * tree_bytes(stages["init"].out_info)) // devices
-    held += tree_bytes(data)
+    state = tree_bytes(stages["init"].out_info) // devices
+    held = tree_bytes(stages["draw"].out_info) // devices + 2 * state + tree_bytes(data)
     transient = {n: tree_bytes(s.out_info) // devices + _largest_operation(s.jaxpr.jaxpr) for n, s in stages.items()}
+    transient["init"] -= state  # one of the two
+    transient["advance"] -= state  # written where it was
     return held, _peak(held, transient)
 
 
 def of_compiled(compiled: Mapping[str, Any], held: int) -> int:
     """The worst moment of compiled stages: results and temporaries."""
-    sizes = {}
+    sizes = dict.fromkeys(compiled, 0)
     for name, stage in compiled.items():
         analysis = stage.memory_analysis()
-        sizes[name] = 0 if analysis is None else analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+        if analysis is not None:
+            own = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+            sizes[name] = own + analysis.temp_size_in_bytes
     return _peak(held, sizes)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from snljax.sweep import program
 from snljax.sweep.layout import Block
 from snljax.sweep.memory import Room
+from snljax.sweep.round import copied
 from snljax.sweep.statics import static_key
 from snljax.sweep.train import Trainer
 
@@ -41,31 +42,37 @@ class Probe:
         compiled = program.build(trainer.systems.recipe(self.config, self.first), room)
         self.blocks = trainer.start(compiled, works)
         self._runs: dict[Block, tuple[Callable[[int], float], int]] = {}
+        self._announced: set[Block] = set()
         self.trial_seconds = compiled.seconds / 2 + (_TURNS + 2) * _SECONDS
 
     def step_seconds(self, *wanted: Block) -> list[float] | None:
-        """Seconds of a step in blocks of these shapes, in turns, one block on each device; None if one has no room."""
-        runs = [self._run(shape) for shape in wanted]
-        if None in runs:
+        """Seconds of a step in blocks of these shapes, one block on each device; None if they have no room."""
+        together = {self.first, *wanted}  # as all of them are held while they take turns
+        if len(together) > 1 and sum(self._needed(shape) for shape in together) > self.room.bytes:
             return None
+        self._runs = {shape: run for shape, run in self._runs.items() if shape in together}
+        runs = [self._run(shape) for shape in wanted]
         turns = [[timed(steps) / steps for timed, steps in runs] for _ in range(_TURNS)]
         return np.min(turns, axis=0).tolist()
+
+    def _needed(self, shape: Block) -> int:
+        return program.needed(self.trainer.systems.recipe(self.config, shape), self.room)
 
     def _run(self, shape: Block) -> Any:
         """What trains such blocks for some steps and says how long that took, and how many steps take long enough."""
         if shape in self._runs:
             return self._runs[shape]
         recipe = self.trainer.systems.recipe(self.config, shape)
-        if program.needed(recipe, self.room) > self.room.bytes:
-            return None
-        if shape != self.first:
+        if shape != self.first and shape not in self._announced:
+            self._announced.add(shape)
             self.announce(f"measuring a block of {shape.seeds} seeds × {shape.points} points")
-        advance, blocks = program.advance_only(recipe), self._resized(shape)
+        advance, blocks, fixed = program.advance_only(recipe), self._resized(shape), self.fixed
 
         def timed(steps: int) -> float:
+            own = jax.block_until_ready(blocks | {"state": copied(blocks["state"])})
             since = time.perf_counter()
             bounds = {"start": np.int32(0), "stop": np.int32(steps)}
-            jax.block_until_ready(advance(self.fixed | bounds, blocks))
+            jax.block_until_ready(advance(fixed | bounds, own))
             return time.perf_counter() - since
 
         self._runs[shape] = timed, _steps(timed, self.trainer.job.plan.steps)

@@ -32,6 +32,7 @@ from snljax.sweep.returned import metrics_of
 from snljax.sweep.statics import dtype_of
 
 _KEPT = 128  # programs that stay compiled in a process
+_TAKE_STATE = ("advance", "record")  # stages that write the new state where the old one was
 
 
 class OverBudgetError(Exception):
@@ -47,7 +48,8 @@ class Program(NamedTuple):
 
     Arguments are ``fixed`` (replicated: ``numbers``, traced fields that are not swept; ``data``; step numbers)
     and ``blocks`` (leading axis: devices). memory: bytes per device. seconds: tracing and compiling.
-    built: time.perf_counter() when done.
+    built: time.perf_counter() when done. The state that ``advance`` and ``record`` are given is theirs: it becomes
+    the one that they return, and is no more.
     """
 
     draw: Callable[..., Any]  # ({"data"}, {"seed": (seeds,)}) -> Draw
@@ -160,9 +162,16 @@ def _stages(recipe: Recipe, network: Network) -> tuple[dict[str, Any], Callable[
             out_specs=PartitionSpec("block"),
             check_vma=False,
         )
+        paths, tree = jax.tree.flatten_with_path((fixed, blocks))
+        leaves = [leaf for _, leaf in paths]
+        of_state = [i for i, (path, _) in enumerate(paths) if path[1] == jax.tree_util.DictKey("state")]
+
+        def flat(*leaves: Any) -> Any:
+            return mapped(*jax.tree.unflatten(tree, leaves))
+
         with tracing.functions_at(recipe.moment, recipe.precision):
             # With arguments that are not used: the text alone then tells which one is which.
-            return jax.jit(mapped, keep_unused=True).trace(fixed, blocks)
+            return jax.jit(flat, keep_unused=True, donate_argnums=of_state * (name in _TAKE_STATE)).trace(*leaves)
 
     number = {n: jax.ShapeDtypeStruct((), dtype_of(info[n].type)) for n in traced_names}
     data = {"data": abstract(system.data, replicated)}
@@ -247,11 +256,16 @@ class Traced:
             return self._compiled
 
     def _with(self, names: list[str]) -> dict[str, Any]:
-        """Stages that are compiled, these among them; those that are missing side by side."""
+        """Stages that are compiled, these among them.
+
+        Those that are missing are compiled side by side, but on a CPU, whose memory they would take together, 250 MB
+        of it: there each is compiled by all cores anyway.
+        """
         if missing := [name for name in names if name not in self._executables]:
             started = time.perf_counter()
             lowered = [(self.stages.get(name) or self.later(name)).lower() for name in missing]
-            with concurrent.futures.ThreadPoolExecutor(len(missing)) as threads:
+            at_once = 1 if self.devices[0].platform == "cpu" else len(missing)
+            with concurrent.futures.ThreadPoolExecutor(at_once) as threads:
                 executables = threads.map(lambda stage: remembered.compiled(stage, self.devices), lowered)
                 self._executables |= dict(zip(missing, executables, strict=True))
             self._seconds += time.perf_counter() - started

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from snljax.sweep import codec
@@ -16,6 +17,9 @@ from snljax.sweep.records import Records
 class Round:
     """One round on the devices, from its start or a checkpoint to its end.
 
+    A segment that ends badly is trained again to find out when, from the state that the host last looked at. The
+    program overwrites the state that it is given, so that one is copied; the first is made again instead.
+
     step: of the state. checked: of the state that the host has looked at, and knows. first_bad: (devices, seeds,
     points), updates after which a network was no longer finite, or -1. done: whether the last record is measured.
 
@@ -23,6 +27,7 @@ class Round:
         program: of the blocks.
         fixed: what all networks share.
         blocks: draw, swept numbers and state, devices first.
+        again: makes that state once more.
         kept: for each block its measurements; those before ``step`` are in them.
         steps: at which networks are measured, ascending.
         step: of the state that is given.
@@ -36,6 +41,7 @@ class Round:
         program: Program,
         fixed: dict[str, Any],
         blocks: dict[str, Any],
+        again: Callable[[], Any],
         kept: Sequence[Records],
         steps: Sequence[int],
         step: int,
@@ -48,13 +54,13 @@ class Round:
         self.first_bad = first_bad
         self._most_waiting, self._at_once = most_waiting, at_once
         self._measured: list[tuple[Any, int]] = []  # on the devices still, and how many times it is
-        self._sound = blocks["state"]  # a segment that ends badly is replayed from here
+        self._sound = again  # the state that the host knows
         self._finite: Any = None
 
     @property
     def state(self) -> Any:
         """The state that the host knows."""
-        return self._sound
+        return self._sound()
 
     @property
     def done(self) -> bool:
@@ -119,11 +125,14 @@ class Round:
         newly_bad = ~np.asarray(self._finite) & (self.first_bad < 0)
         if newly_bad.any():
             bounds = {"start": np.int32(self.checked), "stop": np.int32(self.step)}
-            found = self.program.first_bad(self.fixed | bounds, self.blocks | {"state": self._sound})
+            found = self.program.first_bad(self.fixed | bounds, self.blocks | {"state": self.state})
             self.first_bad = np.where(newly_bad, np.asarray(found), self.first_bad)
         self._fetch()
         since = self.step - self.checked
-        self.checked, self._sound, self._finite = self.step, self.blocks["state"], None
+        self.checked, self._finite = self.step, None
+        if not self.done:
+            kept = copied(self.blocks["state"])
+            self._sound = lambda: kept
         return since
 
     def _fetch(self) -> None:
@@ -135,14 +144,22 @@ class Round:
         self._measured.clear()
 
 
-def records_alike(program: Program, fixed: dict[str, Any], blocks: dict[str, Any], every: int) -> bool:
+def copied(state: Any) -> Any:
+    """The same numbers elsewhere, for a program takes the state that it is given."""
+    return jax.tree.map(jnp.copy, state)
+
+
+def records_alike(
+    program: Program, fixed: dict[str, Any], blocks: dict[str, Any], again: Callable[[], Any], every: int
+) -> bool:
     """Whether a program that measures on its way gives the same bits as its parts, called by the host in turn.
 
     Args:
-        program: of a block. fixed, blocks: what it begins with. every: steps before each of two measurements.
+        program: of a block. fixed, blocks: what it begins with. again: makes its first state once more.
+        every: steps before each of two measurements.
     """
-    together = program.record(fixed | _counted(0, every, 2), blocks)
-    measured = []
+    together = program.record(fixed | _counted(0, every, 2), blocks | {"state": again()})
+    blocks, measured = blocks | {"state": again()}, []
     for start in (0, every):
         bounds = {"start": np.int32(start), "stop": np.int32(start + every)}
         state, _ = program.advance(fixed | bounds, blocks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -174,7 +174,7 @@ class Trainer:
     def begin(self, compiled: Program, starts: Sequence[_Start], keeper: Keeper) -> Round:
         """The first moment of a round, or that of its checkpoints."""
         works, block, plan = [s.work for s in starts], self.job.layout.block, self.job.plan
-        blocks = self.start(compiled, works)
+        blocks, fixed = self.start(compiled, works), self.fixed(works[0].config)
         metrics = self.systems.metrics(works[0].config)
         most = self.room.for_records
         kept = [Records(metrics, block, len(plan.records), most, keeper.folder) for _ in works]
@@ -186,11 +186,17 @@ class Trainer:
             for records, one in zip(kept, there, strict=True):
                 codec.measured(one, records)
         waiting = max(1, most // max(1, memory.record_bytes(metrics, block)))
-        fixed = self.fixed(works[0].config)
-        at_once = self._records_at_once(compiled, fixed, blocks, waiting)
-        return Round(compiled, fixed, blocks, kept, plan.records, starts[0].step, first_bad, waiting, at_once)
 
-    def _records_at_once(self, compiled: Program, fixed: Any, blocks: Any, waiting: int) -> int:
+        def again() -> Any:
+            state = compiled.init(fixed, {n: a for n, a in blocks.items() if n != "state"})
+            return codec.unpacked(there, len(self.devices), state, self.sharding)[0] if there else state
+
+        at_once = self._records_at_once(compiled, fixed, blocks, again, waiting)
+        return Round(compiled, fixed, blocks, again, kept, plan.records, starts[0].step, first_bad, waiting, at_once)
+
+    def _records_at_once(
+        self, compiled: Program, fixed: Any, blocks: Any, again: Callable[[], Any], waiting: int
+    ) -> int:
         """How many measurements a device may take without the host.
 
         One, unless they are so many that calling the program for each of them takes longer than to compile another
@@ -201,7 +207,7 @@ class Trainer:
         if saved < _WORTH_COMPILING_SECONDS or waiting < RECORDS_AT_ONCE or len(records) < 4:
             return 1
         if compiled.advance not in self._same_bits:
-            self._same_bits[compiled.advance] = records_alike(compiled, fixed, blocks, records[1] - records[0])
+            self._same_bits[compiled.advance] = records_alike(compiled, fixed, blocks, again, records[1] - records[0])
         return RECORDS_AT_ONCE if self._same_bits[compiled.advance] else 1
 
     def _save(self, keeper: Keeper, fingerprint: str, works: list[Work], going: Round, seconds: float) -> None:

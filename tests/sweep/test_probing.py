@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import weakref
 from typing import NamedTuple
 
 import jax
@@ -84,11 +86,27 @@ def test_no_more_steps_are_trained_than_the_sweep_has(shape, monkeypatch):
     assert max(trained) == 50
 
 
-def test_a_shape_without_room_is_not_compiled():
+def test_shapes_without_room_for_all_that_take_turns_are_not_compiled():
     _, _, systems = probe()
     config = systems.experiment.Config()
     narrow, wide = (program.needed(systems.recipe(config, shape), Room(10**9, 1)) for shape in (FIRST, Block(6, 400)))
     assert narrow < wide
-    one, said, _ = probe(most=(narrow + wide) // 2)
+    one, said, _ = probe(most=narrow + wide - 1)
     assert one.step_seconds(FIRST, Block(6, 400)) is None
     assert said == []
+    assert len(one.step_seconds(FIRST)) == 1
+    one, said, _ = probe(most=narrow + wide)
+    assert len(one.step_seconds(FIRST, Block(6, 400))) == 2
+
+
+def test_a_probe_lets_go_of_its_networks_with_its_last_name():
+    """Not whenever Python looks for circles: the sweep that follows needs the room."""
+    one, _, _ = probe()
+    one.step_seconds(FIRST, Block(1, 2))
+    gc.disable()
+    try:
+        gone = weakref.ref(one)
+        del one
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -48,13 +48,18 @@ def trained(trainer, every, at_once, segment=70):
     steps = sorted({*range(0, plan.steps, every), plan.steps})
     kept = Records(trainer.systems.metrics(works[0].config), BLOCK, len(steps), 10**9, None)
     bad = np.full((1, *BLOCK), -1, np.int32)
-    going = Round(
-        program, trainer.fixed(works[0].config), trainer.start(compiled, works), [kept], steps, 0, bad, 100, at_once
-    )
+    fixed, blocks, again = started(trainer, compiled, works)
+    going = Round(program, fixed, blocks, again, [kept], steps, 0, bad, 100, at_once)
     while not going.done:
         going.go(segment)
         going.look()
     return kept.arrays, going.first_bad, calls
+
+
+def started(trainer, compiled, works):
+    """What a round begins with, and what makes its first state once more."""
+    blocks = trainer.start(compiled, works)
+    return trainer.fixed(works[0].config), blocks, lambda: trainer.start(compiled, works)["state"]
 
 
 @pytest.fixture(
@@ -84,8 +89,8 @@ def test_records_taken_on_the_device_have_the_bits_of_those_that_the_host_takes(
 def test_the_check_before_the_first_round_sees_other_bits(trainer):
     works = [trainer.job.work(0)]
     compiled, _ = trainer.program(works[0].config, Plain())
-    fixed, blocks = trainer.fixed(works[0].config), trainer.start(compiled, works)
-    assert records_alike(compiled, fixed, blocks, 3)
+    fixed, blocks, again = started(trainer, compiled, works)
+    assert records_alike(compiled, fixed, blocks, again, 3)
 
     def off_by_a_bit(*arguments):
         state, good, metrics = compiled.record(*arguments)
@@ -95,7 +100,7 @@ def test_the_check_before_the_first_round_sees_other_bits(trainer):
             jax.tree.map(lambda a: a + a.dtype.type(1) if a.dtype.kind == "i" else a * 1.0000002, metrics),
         )
 
-    assert not records_alike(compiled._replace(record=off_by_a_bit), fixed, blocks, 3)
+    assert not records_alike(compiled._replace(record=off_by_a_bit), fixed, blocks, again, 3)
 
 
 def test_a_sweep_recorded_closely_calls_the_device_rarely(monkeypatch):
@@ -108,3 +113,23 @@ def test_a_sweep_recorded_closely_calls_the_device_rarely(monkeypatch):
     t = np.arange(3001)
     np.testing.assert_allclose(ds["mean"].values, np.float64([[0.999], [1.0]]) ** t, rtol=1e-3)
     assert (ds.step.values == t).all()
+
+
+def test_steps_write_the_state_where_it_was(trainer):
+    """A block holds its networks once while it trains: the old state is gone when the new one is there."""
+    works = [trainer.job.work(0)]
+    compiled, _ = trainer.program(works[0].config, Plain())
+    fixed, blocks, again = started(trainer, compiled, works)
+    before = jax.tree.leaves(blocks["state"])
+    after, _ = compiled.advance(fixed | {"start": np.int32(0), "stop": np.int32(1)}, blocks)
+    assert all(leaf.is_deleted() for leaf in before)
+    others = jax.tree.leaves((blocks["draw"], blocks["swept"], fixed, after))
+    assert not any(leaf.is_deleted() for leaf in others if isinstance(leaf, jax.Array))
+    assert [a.shape for a in jax.tree.leaves(again())] == [a.shape for a in jax.tree.leaves(after)]
+
+
+def test_a_network_that_diverges_early_is_found_without_a_copy_of_its_first_state(trainer):
+    """In the first segment or in a later one: the same update."""
+    _, in_one, _ = trained(trainer, every=200, at_once=1, segment=200)
+    _, in_many, _ = trained(trainer, every=200, at_once=1, segment=3)
+    assert in_one.tobytes() == in_many.tobytes()
