@@ -6,12 +6,26 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from snljax import boundary, data, descent, losses, masks, measures, models, papers, plotting, stats, theory
+    from snljax import (
+        boundary,
+        constraints,
+        data,
+        descent,
+        losses,
+        masks,
+        measures,
+        models,
+        papers,
+        plotting,
+        stats,
+        theory,
+    )
     from snljax.describe import describe
     from snljax.experiment import Experiment, field, metric
     from snljax.measures.memorization import influence_scores, noise_correlation
     from snljax.reproduce import reproduce
     from snljax.stats import compare
+    from snljax.supervised.door import supervised
     from snljax.sweep.axes import together, zip
     from snljax.sweep.dataset import open_store
     from snljax.sweep.engine import Interrupted, SweepError, sweep
@@ -29,6 +43,7 @@ __all__ = [
     "SweepError",
     "boundary",
     "compare",
+    "constraints",
     "data",
     "descent",
     "describe",
@@ -46,6 +61,7 @@ __all__ = [
     "recompute",
     "reproduce",
     "stats",
+    "supervised",
     "sweep",
     "theory",
     "together",
@@ -68,6 +84,7 @@ _HOME = {
     "open_store": "snljax.sweep.dataset",
     "recompute": "snljax.sweep.verify",
     "reproduce": "snljax.reproduce",
+    "supervised": "snljax.supervised.door",
     "sweep": "snljax.sweep.engine",
     "together": "snljax.sweep.axes",
     "zip": "snljax.sweep.axes",

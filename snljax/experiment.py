@@ -54,6 +54,12 @@ class Check(Protocol):
     def __call__(self, config: Any, /) -> None: ...
 
 
+class Settle(Protocol):
+    """``settle(config) -> config``, with fields that follow from others."""
+
+    def __call__(self, config: Any, /) -> Any: ...
+
+
 class Experiment(NamedTuple):
     """A system that ``sweep`` can train: a Config and pure functions of one network.
 
@@ -72,7 +78,8 @@ class Experiment(NamedTuple):
             are left out.
         readings: name -> Config, the ways to read what a paper leaves open; the first is the default.
             Empty means one reading, ``Config()``.
-        check: ``(config) -> None``; raises ValueError where static fields do not fit together.
+        check: ``(config) -> None``; raises ValueError where fields do not fit together. It is called with each value
+            of the static axes, and with the first and the last of all others.
         dims: metric name -> names of its own dimensions, for metrics that are not scalars; what is given here
             goes before what ``metrics`` says (see `dims_of`).
         data: ``(config) -> arrays``, read on the host once for all seeds and points, images for example;
@@ -80,6 +87,8 @@ class Experiment(NamedTuple):
             more, last argument: ``[, data]``. Numbers only; nothing of it is compiled in, and each device has one
             copy.
         metrics: metric name -> `metric`, what it means and how it is labelled; metrics may be left out.
+        settle: ``(config) -> Config``, called once with what a grid fixes: fields that follow from others, such as
+            steps from epochs.
 
     Source: none (an interface).
     """
@@ -95,6 +104,7 @@ class Experiment(NamedTuple):
     dims: Mapping[str, tuple[str, ...]] = types.MappingProxyType({})
     data: Data | None = None
     metrics: Mapping[str, MetricInfo] = types.MappingProxyType({})
+    settle: Settle | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A mapping proxy cannot be pickled.

@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from snljax import descent
 from snljax.descent import Vectors
 from snljax.experiment import Experiment, field, metric
-from snljax.experiments.common import CLASS_ACCURACY, LEARNING
 from snljax.measures import evaluation, memorization
+from snljax.metrics import CLASS_ACCURACY, LEARNING
 from snljax.models import two_layer_cnn
 
 TAIL_BINS = 5

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from snljax.data import images
 from snljax.experiment import Experiment, field, metric
-from snljax.experiments.common import CLASS_ACCURACY, LEARNING
 from snljax.measures import evaluation, memorization
+from snljax.metrics import CLASS_ACCURACY, LEARNING
 from snljax.models.vision.lenet import LeNet
 
 SHUFFLES = 8  # orders of the images; the ninth epoch repeats the first

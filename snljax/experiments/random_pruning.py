@@ -17,8 +17,8 @@ from snljax import masks
 from snljax.data import signal_noise
 from snljax.descent import Vectors
 from snljax.experiment import Experiment, field, metric
-from snljax.experiments.common import LEARNING
 from snljax.measures import evaluation, neuron_sets
+from snljax.metrics import LEARNING
 from snljax.models import two_layer_cnn
 
 

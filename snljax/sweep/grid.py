@@ -109,8 +109,10 @@ class Grid:
         self._check_names(fixed)
         self.config = dataclasses.replace(readings[self.reading], **fixed)
         self.check_values()
+        if self.experiment.settle is not None:
+            self.config = self.experiment.settle(self.config)
         if self.experiment.check is not None:
-            for config in self.configs():
+            for config in self._corners():
                 self.experiment.check(config)
 
     def check_values(self) -> None:
@@ -176,6 +178,15 @@ class Grid:
         lengths = [len(a.coordinate) if s else 1 for a, s in zip(self.point_axes, self.static_axes, strict=True)]
         for position in itertools.product(*map(range, lengths)):
             yield self.config_at(position)
+
+    def _corners(self) -> Iterator[Any]:
+        """Each of `configs` with the first value of every other axis, and with the last."""
+        others = [axis.fields for axis, static in zip(self.point_axes, self.static_axes, strict=True) if not static]
+        for config in self.configs():
+            for end in (0, -1) if others else (0,):
+                yield dataclasses.replace(
+                    config, **{f: values[end] for fields in others for f, values in fields.items()}
+                )
 
     def config_at(self, position: Sequence[int]) -> Any:
         """The Config with the fields of static axes as they are at a position on each of `point_axes`."""

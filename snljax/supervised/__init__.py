@@ -1,0 +1,1 @@
+"""Any network, optimiser and arrays as an Experiment."""

@@ -1,0 +1,244 @@
+"""From a network, an optimiser and arrays to an Experiment that `sweep` can train."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from snljax import constraints
+from snljax.experiment import Experiment, fields_of, metric
+from snljax.metrics import CLASS_ACCURACY, LEARNING
+from snljax.supervised import arrays, system
+from snljax.supervised.fields import config_class
+from snljax.supervised.networks import network
+from snljax.wording import nearest, one_line, shown
+
+METRICS = {
+    **LEARNING,
+    "noisy_test_loss": metric(help="test loss, inputs as noisy as in training", unit="nats"),
+    "noisy_test_accuracy": metric(help="test accuracy, inputs as noisy as in training"),
+    "class_accuracy": CLASS_ACCURACY,
+    "density": metric(help="share of the layer's weights that is kept", dims=("layer",)),
+    "correct": metric(help="whether the training sample is classified as labelled", dims=("sample",)),
+    "test_correct": metric(help="whether the test sample is classified correctly", dims=("test_sample",)),
+}
+_ON_REQUEST = ("correct", "test_correct")
+_LOSSES = ("cross_entropy", "squared")
+
+
+def supervised(
+    model: Any,
+    data: Any,
+    *,
+    optimizer: Callable[[Any], optax.GradientTransformation] | None = None,
+    loss: str | Callable[[Any, Any], Any] | None = None,
+    fields: Mapping[str, Any] | None = None,
+    constraint: Callable[[Any], constraints.Constraint] | None = None,
+    prunable: constraints.Prunable = constraints.weights,
+    augment: Callable[[Any, Any], Any] | None = None,
+    weights: Callable[[Any, Any, Any], Any] | None = None,
+    metrics: Iterable[str] | None = None,
+    name: str = "supervised",
+) -> Experiment:
+    r"""An Experiment that trains any network on labelled samples.
+
+    .. math:: \min_W \frac{\sum_i v_i\, \ell(f_W(x_i + \sigma_p \xi_i), y_i)}{\sum_i v_i} + \lambda\, R(W),
+              \qquad W \leftarrow W \odot M
+
+    With it come the fields ``learning_rate``, ``epochs`` or ``steps``, ``batch_size``, ``noise_std`` (:math:`\sigma_p`:
+    each sample has one Gaussian noise per seed; bytes are divided by 255 first), ``label_noise``, ``train_fraction``,
+    ``pruning`` ("none", "topk", "random", "magnitude", "erdos_renyi", "imp"), ``keep_fraction``, ``prune_every``,
+    ``prune_scope``, ``prune_fraction``, ``rewind_to``, ``penalty`` ("none", "pegr", "fgr"), ``penalty_weight``
+    (:math:`\lambda`), ``close_at`` and ``measured``; ``snl.describe(experiment)`` says what each means. All networks of
+    a seed start from the same weights and see the same batches, noise and augmentation.
+
+    Args:
+        model: a ``flax.linen`` module; a function of ``rngs`` that makes a ``flax.nnx`` module; a pair
+            ``(init, apply)`` with ``init(key, x) -> params`` and ``apply(params, x) -> outputs``; or a function of the
+            Config that returns one of these, for what fields change in it (static ones). x is a batch, outputs have
+            shape (batch, classes), or (batch,) or (batch, outputs) for targets that are numbers. Running means and
+            dropout of modules are taken care of.
+        data: arrays ``(X, y, X_test, y_test)``, or a function of the Config that returns them. X of bytes or floats,
+            samples first; y whole numbers 0, 1, … for classes, floats for targets that are numbers. A fifth entry is
+            handed to ``weights``.
+        optimizer: Config -> optax transformation, whose numbers may be fields; default ``optax.sgd(c.learning_rate)``.
+        loss: ``"cross_entropy"``, ``"squared"``, or ``(output, target) -> scalar`` of one sample; the default is the
+            first for classes and the second for numbers.
+        fields: name -> default, or ``snl.field(...)``: fields of your own, and other defaults of those that come with
+            it. Numbers and bools are traced; text is static.
+        constraint: Config -> `constraints.Constraint`; default is what ``pruning`` says.
+        prunable: ``(path, leaf) -> bool``: which leaves are pruned; default all of two axes or more but embeddings.
+        augment: ``(key, inputs) -> inputs`` of a training batch, in JAX.
+        weights: ``(config, ranks, more) -> (n,)``, weight of each training sample; ranks: its place in a random order,
+            in (0, 1); more: the fifth entry of data. Default: 1 where its rank is below ``train_fraction``.
+        metrics: names of what is measured; default all but ``correct`` and ``test_correct``, which are of each sample.
+        name: for files and progress bars.
+
+    Returns:
+        The Experiment.
+
+    Raises:
+        ValueError: arrays, labels or outputs that do not fit each other, or unknown names, before anything is compiled.
+
+    Example:
+        >>> import flax.linen as nn, numpy as np, snljax as snl
+        >>> X = np.random.default_rng(0).normal(size=(60, 4)).astype("float32")
+        >>> y = (X[:, 0] > 0).astype(int)
+        >>> own = supervised(nn.Dense(2), (X[:40], y[:40], X[40:], y[40:]), fields={"batch_size": 20})
+        >>> ds = snl.sweep(snl.Grid(own, learning_rate=[0.1, 1.0], epochs=30), progress=False)
+        >>> ds.test_accuracy.dims, bool((ds.test_accuracy > 0.8).all())
+        (('learning_rate',), True)
+
+    Source: none (an interface); noise on inputs and pruning as in paper 000, Appendix A.2, penalties as in paper 003.
+    """
+    given = dict(fields or {})
+    unknown = [n for n in metrics or () if n not in METRICS]
+    if unknown:
+        raise ValueError(f"metrics: {shown(unknown[0])}; {nearest(unknown[0], METRICS)}allowed: {', '.join(METRICS)}")
+    if isinstance(loss, str) and loss not in _LOSSES:
+        raise ValueError(f"loss: {loss!r}; {nearest(loss, _LOSSES)}allowed: {', '.join(_LOSSES)}, or a function")
+    if callable(data):
+        read = functools.partial(_read, data)
+    else:
+        whole = arrays.checked(data)
+        given.setdefault("batch_size", min(64, len(whole.x)))
+        read = functools.partial(_same, whole)
+    pieces = system.Pieces(
+        model=model,
+        optimizer=optimizer or _descent,
+        loss=loss,
+        constraint=constraint,
+        augment=augment,
+        weigh=weights or _first_ranks,
+        prunable=prunable,
+        metrics=frozenset(METRICS if metrics is None else metrics)
+        - (frozenset(_ON_REQUEST) if metrics is None else set()),
+    )
+    seen = _Seen(read)
+    return Experiment(
+        name=name,
+        Config=config_class(name, given),
+        draw=functools.partial(system.draw, pieces),
+        init=functools.partial(system.init, pieces),
+        step=functools.partial(system.step, pieces),
+        measure=functools.partial(system.measure, pieces),
+        check=functools.partial(_check, pieces, seen),
+        data=read,
+        metrics={n: METRICS[n] for n in METRICS if n in pieces.metrics},
+        settle=functools.partial(_settled, seen),
+    )
+
+
+def _read(data: Callable[[Any], Any], config: Any) -> arrays.Data:
+    return arrays.checked(data(config))
+
+
+def _same(whole: arrays.Data, config: Any) -> arrays.Data:
+    return whole
+
+
+def _descent(config: Any) -> optax.GradientTransformation:
+    return optax.sgd(config.learning_rate)
+
+
+def _first_ranks(config: Any, ranks: jax.Array, more: Any) -> jax.Array:
+    return (ranks < config.train_fraction).astype(ranks.dtype)
+
+
+class _Seen:
+    """Shapes of an experiment's data, which is read once for each value of the static fields."""
+
+    def __init__(self, read: Callable[[Any], arrays.Data]) -> None:
+        self.read = read
+        self._known: dict[Any, arrays.Data] = {}
+
+    def __call__(self, config: Any) -> arrays.Data:
+        key = tuple((n, getattr(config, n)) for n, f in fields_of(type(config)).items() if f.static)
+        if key not in self._known:
+            self._known[key] = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), self.read(config))
+        return self._known[key]
+
+
+def _settled(seen: _Seen, config: Any) -> Any:
+    """Steps from epochs; with steps given, epochs say nothing and are 0."""
+    _, batches, _ = system.epoch_batches(config, len(seen(config).x))
+    steps = round(config.epochs * batches)
+    if config.steps == 0:
+        return dataclasses.replace(config, steps=steps)
+    if config.epochs not in (0, type(config)().epochs) and config.steps != steps:
+        raise ValueError(
+            f"steps: {config.steps}, and epochs: {config.epochs:g}, which are {steps} steps; allowed: one of the two"
+        )
+    return config if config.steps == steps else dataclasses.replace(config, epochs=0.0)
+
+
+def _check(pieces: system.Pieces, seen: _Seen, config: Any) -> None:
+    """Whether network, optimiser, samples and fields fit each other."""
+    data = seen(config)
+    n, batch = len(data.x), config.batch_size
+    if batch > n:
+        raise ValueError(f"batch_size: {batch} is out of range; allowed: [1, {n}], the training samples")
+    _, batches, _ = system.epoch_batches(config, n)
+    if config.epochs and round(config.epochs * batches) != config.steps:
+        raise ValueError(
+            f"epochs: {config.epochs:g} are {round(config.epochs * batches)} steps with batch_size {batch}, and other "
+            f"networks of the grid train {config.steps}; allowed: steps, the same for all networks"
+        )
+    needs = [("penalty_weight", "penalty", 0.0)]
+    if pieces.constraint is None:
+        needs.append(("keep_fraction", "pruning", 1.0))
+    for name, other, off in needs:
+        if (value := getattr(config, name)) != off and getattr(config, other) == "none":
+            raise ValueError(f"{name}: {value:g} with {other} 'none'; allowed: another {other}, or {off:g}")
+    net = _using("model", config, lambda: network(pieces.model, config))
+    optimizer = _using("optimizer", config, lambda: pieces.optimizer(config))
+    rule = _using("constraint", config, lambda: system.constraint(pieces, config))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    samples = jax.ShapeDtypeStruct((min(2, n), *data.x.shape[1:]), jnp.zeros(()).dtype)
+    try:
+        params, other = jax.eval_shape(net.init, key, samples)
+        outputs, _ = jax.eval_shape(lambda *a: net.apply(*a, False), params, other, samples, key)
+    except Exception as error:  # whatever a user's module raises
+        raise ValueError(f"model: {one_line(error)}; allowed: one that takes samples of {data.x.shape[1:]}") from error
+    _check_outputs(outputs, samples.shape[0], data)
+    _using("optimizer", config, lambda: jax.eval_shape(optimizer.init, params))
+    _using("constraint", config, lambda: jax.eval_shape(rule.init, key, params))
+    if other != ():
+        if config.train_fraction != 1:
+            raise ValueError(
+                f"train_fraction: {config.train_fraction:g} with a network that keeps running means, which "
+                "samples left out would enter; allowed: 1"
+            )
+        if config.penalty == "pegr":
+            raise ValueError(
+                "penalty: 'pegr' with a network that keeps running means: a sample has no gradient of its own"
+            )
+
+
+def _check_outputs(outputs: Any, count: int, data: arrays.Data) -> None:
+    shape = getattr(outputs, "shape", None)
+    classes = len(data.tested)
+    allowed = [(count, classes)] if classes else [(count, *data.y.shape[1:]), (count, *data.y.shape[1:], 1)]
+    if shape not in allowed:
+        said = f"{classes} classes" if classes else f"targets of shape {data.y.shape[1:]}"
+        raise ValueError(f"model: outputs of shape {shape} for {count} samples; allowed: {allowed[0]}, as y has {said}")
+
+
+def _using(name: str, config: Any, call: Callable[[], Any]) -> Any:
+    """What a user's function makes of a Config; a field that is not there is called by its name."""
+    try:
+        return call()
+    except AttributeError as error:
+        known = fields_of(type(config))
+        if error.obj is not config or error.name in known:
+            raise
+        raise ValueError(
+            f"{name}: reads the field {error.name!r}; {nearest(error.name or '', known)}allowed: "
+            f"{', '.join(known)}, or one of your own in fields"
+        ) from None

@@ -1,0 +1,323 @@
+"""The pure functions of one network that learns from labelled samples, from the pieces that a user gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from snljax import constraints, losses
+from snljax.measures import evaluation
+from snljax.supervised.arrays import Data
+from snljax.supervised.networks import network
+
+ORDERS = 16  # of the samples; those of ORDERS² epochs follow from them
+
+
+class Pieces(NamedTuple):
+    """What an experiment is made of.
+
+    Args:
+        model: as for `networks.network`.
+        optimizer: Config -> optax transformation.
+        loss: "cross_entropy", "squared", (output, target) -> scalar of one sample, or None for one of the first two.
+        constraint: Config -> Constraint; None for what the field ``pruning`` says.
+        augment: (key, inputs) -> inputs, or None.
+        weigh: (Config, ranks, more) -> weight of each training sample.
+        prunable: (path, leaf) -> whether it is pruned.
+        metrics: those that are measured.
+    """
+
+    model: Any
+    optimizer: Callable[[Any], optax.GradientTransformation]
+    loss: str | Callable[[Any, Any], Any] | None
+    constraint: Callable[[Any], constraints.Constraint] | None
+    augment: Callable[[jax.Array, jax.Array], jax.Array] | None
+    weigh: Callable[[Any, jax.Array, Any], jax.Array]
+    prunable: constraints.Prunable
+    metrics: frozenset[str]
+
+
+class Draw(NamedTuple):
+    """What the networks of a seed share.
+
+    params, other: as they start. key: of noise, masks, dropout and augmentation. orders: (ORDERS, n), of the samples.
+    ranks: of each sample in a random order, in (0, 1), (n,). flip: (n,), a label is wrong where it is below
+    ``label_noise``. wrong: (n,), what it then is. The last two are None for targets that are numbers.
+    """
+
+    params: Any
+    other: Any
+    key: jax.Array
+    orders: jax.Array
+    ranks: jax.Array
+    flip: jax.Array | None
+    wrong: jax.Array | None
+
+
+class State(NamedTuple):
+    """params, other: of the network. descent: of the optimiser. held: of the constraint."""
+
+    params: Any
+    other: Any
+    descent: Any
+    held: Any
+
+
+class Metrics(NamedTuple):
+    """What is measured; None where it was not asked for, or has no meaning.
+
+    Training losses are of the samples that are trained on, with their noise and their labels as given.
+    """
+
+    train_loss: jax.Array | None
+    test_loss: jax.Array | None
+    train_accuracy: jax.Array | None
+    test_accuracy: jax.Array | None
+    noisy_test_loss: jax.Array | None
+    noisy_test_accuracy: jax.Array | None
+    class_accuracy: jax.Array | None
+    density: jax.Array | None
+    correct: jax.Array | None
+    test_correct: jax.Array | None
+
+
+def inputs(x: Any) -> jax.Array:
+    """Samples as networks see them: bytes divided by 255."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.zeros(()).dtype) / 255.0 if x.dtype == jnp.uint8 else x.astype(jnp.zeros(()).dtype)
+
+
+def epoch_batches(config: Any, n: int) -> tuple[int, int, int]:
+    """Samples of a batch, batches of an epoch, samples of its last one."""
+    size = min(config.batch_size, n)
+    batches = -(-n // size)
+    return size, batches, n - (batches - 1) * size
+
+
+def constraint(pieces: Pieces, config: Any) -> constraints.Constraint:
+    """The user's, or what the field ``pruning`` says."""
+    if pieces.constraint is not None:
+        return pieces.constraint(config)
+    share, scope, prunable = config.keep_fraction, config.prune_scope, pieces.prunable
+    if config.pruning == "none":
+        return constraints.none()
+    if config.pruning == "topk":
+        return constraints.topk(share, every=config.prune_every, scope=scope, prunable=prunable)
+    if config.pruning == "imp":
+        return constraints.imp(
+            share,
+            every=config.prune_every,
+            prune_fraction=config.prune_fraction,
+            rewind_to=config.rewind_to,
+            scope=scope,
+            prunable=prunable,
+        )
+    return constraints.at_init(share, by=config.pruning, scope=scope, prunable=prunable)
+
+
+def draw(pieces: Pieces, config: Any, key: jax.Array, data: Data) -> Draw:
+    """All that is random."""
+    weight_key, order_key, label_key, other_key = jax.random.split(key, 4)
+    n = len(data.x)
+    params, other = network(pieces.model, config).init(weight_key, inputs(data.x[:1]))
+    # One sort for all: a permutation each takes long to compile.
+    orders = jnp.argsort(jax.random.uniform(order_key, (ORDERS + 1, n)), axis=1).astype(jnp.int32)
+    flip = wrong = None
+    if classes := len(data.tested):
+        flip_key, wrong_key = jax.random.split(label_key)
+        flip = jax.random.uniform(flip_key, (n,))
+        # Another class, each as likely.
+        wrong = (data.y + jax.random.randint(wrong_key, (n,), 1, classes)) % classes
+    return Draw(params, other, other_key, orders[:ORDERS], (orders[ORDERS] + 0.5) / n, flip, wrong)
+
+
+def init(pieces: Pieces, config: Any, draw: Draw, data: Data) -> State:
+    """The network before the first update."""
+    held = constraint(pieces, config).init(jax.random.fold_in(draw.key, 0), draw.params)
+    return State(draw.params, draw.other, pieces.optimizer(config).init(draw.params), held)
+
+
+def step(pieces: Pieces, config: Any, draw: Draw, state: State, t: jax.Array, data: Data) -> State:
+    """Pruning, and then one update on the next batch."""
+    params, held, restart = constraint(pieces, config).apply(state.params, state.held, t)
+    descent = state.descent
+    if restart is not False:
+        begun = pieces.optimizer(config).init(params)
+        descent = jax.lax.cond(restart, lambda old, new: new, lambda old, new: old, descent, begun)
+    size, batches, last = epoch_batches(config, len(data.x))
+
+    def on(count: int) -> Callable[..., Any]:
+        return lambda params, other: _gradient(pieces, config, draw, params, other, t, count, data)
+
+    if last == size:
+        gradient, other = on(size)(params, state.other)
+    else:  # a shorter batch costs what it holds
+        short = t % batches == batches - 1
+        gradient, other = jax.lax.cond(short, on(last), on(size), params, state.other)
+    updates, descent = pieces.optimizer(config).update(gradient, descent, params)
+    return State(optax.apply_updates(params, updates), other, descent, held)
+
+
+def batch(config: Any, draw: Draw, t: jax.Array, count: int, n: int) -> jax.Array:
+    """Which samples step t takes: the next ``count`` in the order of its epoch, the same for all networks of a seed."""
+    size, batches, _ = epoch_batches(config, n)
+    epoch = t // batches
+    places = (t % batches) * size + jnp.arange(count)
+    # Two of the orders after one another are one more: as many as pairs.
+    return draw.orders[epoch % ORDERS][draw.orders[(epoch // ORDERS) % ORDERS][places]]
+
+
+def _gradient(
+    pieces: Pieces, config: Any, draw: Draw, params: Any, other: Any, t: jax.Array, count: int, data: Data
+) -> tuple[Any, Any]:
+    """Of the training loss on a batch; and what the network changed beside its parameters."""
+    net, rows = network(pieces.model, config), batch(config, draw, t, count, len(data.x))
+    x = noisy(config, draw, data.x[rows], rows, train=True)
+    key = jax.random.fold_in(jax.random.fold_in(draw.key, 3), t)
+    if pieces.augment is not None:
+        x = pieces.augment(jax.random.fold_in(key, 0), x)
+    targets = labels(config, draw, data)[rows]
+    weights = pieces.weigh(config, draw.ranks, data.more)[rows]
+    total = jnp.maximum(jnp.sum(weights), 1.0)  # a batch of which nothing is left teaches nothing
+
+    def loss(params: Any) -> tuple[jax.Array, Any]:
+        outputs, changed = net.apply(params, other, x, jax.random.fold_in(key, 1), True)
+        return jnp.sum(weights * _losses(pieces, outputs, targets, len(data.tested))) / total, changed
+
+    def of_one(params: Any, x: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
+        outputs, _ = net.apply(params, other, x[None], jax.random.fold_in(key, 1), True)
+        return jnp.sqrt(weight) * _losses(pieces, outputs, target[None], len(data.tested))[0]
+
+    def penalised(params: Any) -> tuple[jax.Array, Any]:
+        value, changed = loss(params)
+        if config.penalty == "pegr":
+            own = losses.per_example_gradient_penalty(of_one, params, x, targets, weights) * count / total
+        else:
+            gradient = jax.grad(lambda p: loss(p)[0])(params)
+            own = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient))
+        return value + config.penalty_weight * own, changed
+
+    if config.penalty == "none":
+        return jax.grad(loss, has_aux=True)(params)
+    _, batches, _ = epoch_batches(config, len(data.x))
+    is_open = t < config.close_at * batches
+    return jax.lax.cond(is_open, jax.grad(penalised, has_aux=True), jax.grad(loss, has_aux=True), params)
+
+
+def noisy(config: Any, draw: Draw, x: Any, rows: jax.Array, train: bool) -> jax.Array:
+    """Samples as networks see them, each with its own noise, the same each time and for all networks of a seed."""
+    clean = inputs(x)
+    key = jax.random.fold_in(draw.key, 1 if train else 2)
+
+    def add(x: jax.Array) -> jax.Array:
+        normal = jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), clean.shape[1:]))(rows)
+        return x + config.noise_std * normal
+
+    return jax.lax.cond(jnp.asarray(config.noise_std) > 0, add, lambda x: x, clean)
+
+
+def labels(config: Any, draw: Draw, data: Data) -> jax.Array:
+    """What the training samples are said to be."""
+    if draw.flip is None or draw.wrong is None:
+        return jnp.asarray(data.y).astype(jnp.zeros(()).dtype)
+    return jnp.where(draw.flip < config.label_noise, draw.wrong, data.y)
+
+
+def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -> Metrics:
+    """The network as it would be pruned now, on as many training samples as are asked for and on the whole test set."""
+    net, rule = network(pieces.model, config), constraint(pieces, config)
+    kept = rule.masks(state.params, state.held)
+    params = constraints.held(state.params, kept)
+    wanted, classes = pieces.metrics, len(data.tested)
+    n = min(config.measured, len(data.x))
+    weights = pieces.weigh(config, draw.ranks, data.more)[:n]
+    given = labels(config, draw, data)[:n]
+
+    def outputs(x: jax.Array) -> jax.Array:
+        return net.apply(params, state.other, x, None, False)[0]
+
+    def weighed(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
+        hit = _hits(outputs, targets) if classes else jnp.zeros(len(outputs))
+        return weights * _losses(pieces, outputs, targets, classes), weights * hit
+
+    def training(samples: Any) -> Any:
+        x, rows, target, weight = samples
+        return weighed(outputs(noisy(config, draw, x, rows, train=True)), target, weight)
+
+    def testing(samples: Any) -> Any:
+        x, target, one = samples
+        loss, hit = weighed(outputs(inputs(x)), target, one)
+        return loss, hit, hit[:, None] * jax.nn.one_hot(target, classes) if classes else hit
+
+    def noisy_testing(samples: Any) -> Any:
+        x, rows, target, one = samples
+        return weighed(outputs(noisy(config, draw, x, rows, train=False)), target, one)
+
+    def hits(samples: Any) -> jax.Array:
+        x, rows, target, train = samples
+        seen = noisy(config, draw, x, rows, train=True) if train else inputs(x)
+        return _hits(outputs(seen), target)
+
+    ones, tests, size = jnp.ones(len(data.x_test)), len(data.x_test), chunk(data.x)
+    found: dict[str, Any] = dict.fromkeys(Metrics._fields)
+    if wanted & {"train_loss", "train_accuracy"}:
+        rows = jnp.arange(n)
+        loss, hit = evaluation.chunked_mean(training, (data.x[:n], rows, given, weights), size)
+        share = jnp.where(jnp.sum(weights) > 0, jnp.sum(weights), jnp.nan) / n  # nothing was trained on
+        found |= {"train_loss": loss / share} | ({"train_accuracy": hit / share} if classes else {})
+    if wanted & {"test_loss", "test_accuracy", "class_accuracy"}:
+        loss, hit, of_class = evaluation.chunked_mean(testing, (data.x_test, data.y_test, ones), size)
+        found["test_loss"] = loss
+        if classes:
+            found["test_accuracy"] = hit
+            found["class_accuracy"] = of_class * tests / data.tested
+    if wanted & {"noisy_test_loss", "noisy_test_accuracy"}:
+        samples = data.x_test, jnp.arange(tests), data.y_test, ones
+        loss, hit = evaluation.chunked_mean(noisy_testing, samples, size)
+        found |= {"noisy_test_loss": loss} | ({"noisy_test_accuracy": hit} if classes else {})
+    if "density" in wanted:
+        chosen = constraints.pruned_leaves(params, pieces.prunable)
+        masks = [m for m, c in zip(jax.tree.leaves(kept), chosen, strict=True) if c]
+        found["density"] = jnp.stack([jnp.mean(m.astype(jnp.zeros(()).dtype)) for m in masks])
+    if "correct" in wanted and classes:
+        found["correct"] = _by_chunk(
+            lambda s: hits((*s, True)), (data.x, jnp.arange(len(data.x)), labels(config, draw, data)), size
+        )
+    if "test_correct" in wanted and classes:
+        found["test_correct"] = _by_chunk(
+            lambda s: hits((*s, False)), (data.x_test, jnp.arange(tests), jnp.asarray(data.y_test)), size
+        )
+    return Metrics(**{name: value if name in wanted else None for name, value in found.items()})
+
+
+def chunk(x: Any) -> int:
+    """Samples at a time when a network is measured: few enough for what lies between its layers to stay in caches."""
+    return max(1, min(256, 200_000 // max(1, x[0].size)))
+
+
+def _by_chunk(function: Callable[[Any], jax.Array], samples: Any, size: int) -> jax.Array:
+    """A number for each sample, a chunk at a time."""
+    n = len(jax.tree.leaves(samples)[0])
+    rows = (jnp.arange(-(-n // size) * size) % n).reshape(-1, size)
+    return jax.lax.map(lambda r: function(jax.tree.map(lambda a: a[r], samples)), rows).reshape(-1)[:n]
+
+
+def _hits(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+    return (jnp.argmax(outputs, axis=-1) == targets).astype(outputs.dtype)
+
+
+def _losses(pieces: Pieces, outputs: jax.Array, targets: jax.Array, classes: int) -> jax.Array:
+    """Of each sample."""
+    if not classes and outputs.ndim == targets.ndim + 1:
+        outputs = outputs[..., 0]
+    if callable(pieces.loss):
+        return jax.vmap(pieces.loss)(outputs, targets)
+    if classes:
+        targets = jax.nn.one_hot(targets, classes, dtype=outputs.dtype)
+    if pieces.loss == "squared" or not classes:
+        return jnp.sum((outputs - targets).reshape(len(outputs), -1) ** 2, axis=1)
+    return losses.cross_entropy(outputs, targets)
