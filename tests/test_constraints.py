@@ -78,7 +78,8 @@ def test_the_largest_are_kept_in_each_scope(name):
 
 def test_random_masks_are_nested_and_of_their_key():
     few, more, other = (
-        constraints.at_init(share).init(key, PARAMS) for share, key in ((0.2, KEY), (0.6, KEY), (0.6, jax.random.key(2)))
+        constraints.at_init(share).init(key, PARAMS)
+        for share, key in ((0.2, KEY), (0.6, KEY), (0.6, jax.random.key(2)))
     )
     for n in SIZES:
         assert not (few[n]["kernel"] & ~more[n]["kernel"]).any()
@@ -109,7 +110,9 @@ def test_topk_prunes_every_so_often_and_lets_weights_grow_between():
 
 
 def test_one_program_serves_every_share():
-    apply = jax.jit(chex.assert_max_traces(n=1)(lambda share: constraints.topk(share).apply(PARAMS, (), jnp.int32(0))[0]))
+    apply = jax.jit(
+        chex.assert_max_traces(n=1)(lambda share: constraints.topk(share).apply(PARAMS, (), jnp.int32(0))[0])
+    )
     for share in (0.1, 0.5, 1.0):
         assert int((apply(jnp.float32(share))["conv"]["kernel"] != 0).sum()) == count(share, 300)
 

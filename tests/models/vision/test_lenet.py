@@ -17,16 +17,17 @@ def reference(params, images):
 
     def convolution(x, layer, padding):
         channels, features = x.shape[-1], layer["kernel"].shape[-1]
-        kernel = layer["kernel"].reshape(5, 5, channels, features)
+        kernel = layer["kernel"]
+        assert kernel.shape == (5, 5, channels, features)
         numbers = ("NHWC", "HWIO", "NHWC")
         y = lax.conv_general_dilated(x, kernel, (1, 1), [(padding, padding)] * 2, dimension_numbers=numbers)
         y = jnp.maximum(y + layer["bias"].reshape(1, 1, 1, -1), 0)
         return lax.reduce_window(y, 0.0, lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID") / 4
 
     p = params["params"]
-    x = convolution(images, p["_Convolution_0"]["Dense_0"], 2)
-    x = convolution(x, p["_Convolution_1"]["Dense_0"], 0 if min(x.shape[1:3]) > 10 else 2)
-    x = x.reshape(len(x), -1)
+    x = convolution(images, p["PooledConvolution_0"], 2)
+    x = convolution(x, p["PooledConvolution_1"], 0 if min(x.shape[1:3]) > 10 else 2)
+    x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)
     for name in ("Dense_0", "Dense_1", "Dense_2"):
         x = x @ p[name]["kernel"] + p[name]["bias"].reshape(1, -1)
         x = jnp.maximum(x, 0) if name != "Dense_2" else x
