@@ -263,8 +263,8 @@ def largest(scores: Any, keep_fraction: Any, scope: Scope = "layer", prunable: P
         together = masks.magnitude(jnp.concatenate([leaves[i].reshape(-1) for i in ranked]), keep_fraction)
         rows = jnp.split(together, ends[:-1])
     else:
-        each = jax.tree.structure(keep_fraction) == tree
-        shares = jax.tree.leaves(keep_fraction) if each else [keep_fraction] * len(leaves)
+        given = jax.tree.leaves(keep_fraction)
+        shares = given if len(given) == len(leaves) else given * len(leaves)
         rows = [_of_layer(leaves[i], shares[i], scope) for i in ranked]
     for i, row in zip(ranked, rows, strict=True):
         found[i] = row.reshape(leaves[i].shape)

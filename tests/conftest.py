@@ -16,7 +16,8 @@ from snljax.sweep import program
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # Whose tests compare values within a tolerance: compiling is most of their time.
-_QUICK = ("data", "experiments", "figures", "measures", "models", "test_descent.py", "test_losses.py", "test_masks.py")
+_QUICK = ("data", "experiments", "figures", "measures", "models")
+_QUICK += tuple(f"test_{name}.py" for name in ("constraints", "descent", "losses", "masks", "supervised"))
 COMPILED_QUICKLY = {TESTS / name for name in _QUICK}
 
 

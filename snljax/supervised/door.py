@@ -61,9 +61,9 @@ def supervised(
     Args:
         model: a ``flax.linen`` module; a function of ``rngs`` that makes a ``flax.nnx`` module; a pair
             ``(init, apply)`` with ``init(key, x) -> params`` and ``apply(params, x) -> outputs``; or a function of the
-            Config that returns one of these, for what fields change in it (static ones). x is a batch, outputs have
-            shape (batch, classes), or (batch,) or (batch, outputs) for targets that are numbers. Running means and
-            dropout of modules are taken care of.
+            Config, or of it and the number of classes, that returns one of these (it reads static fields). x is a
+            batch, outputs have shape (batch, classes), or (batch,) or (batch, outputs) for targets that are numbers.
+            Running means and dropout of modules are taken care of.
         data: arrays ``(X, y, X_test, y_test)``, or a function of the Config that returns them. X of bytes or floats,
             samples first; y whole numbers 0, 1, … for classes, floats for targets that are numbers. A fifth entry is
             handed to ``weights``.
@@ -123,7 +123,7 @@ def supervised(
     seen = _Seen(read)
     return Experiment(
         name=name,
-        Config=config_class(name, given),
+        Config=config_class(name, given, without=() if weights is None else ("train_fraction",)),
         draw=functools.partial(system.draw, pieces),
         init=functools.partial(system.init, pieces),
         step=functools.partial(system.step, pieces),
@@ -168,10 +168,10 @@ class _Seen:
 def _settled(seen: _Seen, config: Any) -> Any:
     """Steps from epochs; with steps given, epochs say nothing and are 0."""
     _, batches, _ = system.epoch_batches(config, len(seen(config).x))
-    steps = round(config.epochs * batches)
-    if config.steps == 0:
+    steps, default = round(config.epochs * batches), type(config)()
+    if config.steps == 0 or (config.steps == default.steps and config.epochs != default.epochs):
         return dataclasses.replace(config, steps=steps)
-    if config.epochs not in (0, type(config)().epochs) and config.steps != steps:
+    if config.epochs not in (0, default.epochs) and config.steps != steps:
         raise ValueError(
             f"steps: {config.steps}, and epochs: {config.epochs:g}, which are {steps} steps; allowed: one of the two"
         )
@@ -196,7 +196,7 @@ def _check(pieces: system.Pieces, seen: _Seen, config: Any) -> None:
     for name, other, off in needs:
         if (value := getattr(config, name)) != off and getattr(config, other) == "none":
             raise ValueError(f"{name}: {value:g} with {other} 'none'; allowed: another {other}, or {off:g}")
-    net = _using("model", config, lambda: network(pieces.model, config))
+    net = _using("model", config, lambda: network(pieces.model, config, len(data.tested)))
     optimizer = _using("optimizer", config, lambda: pieces.optimizer(config))
     rule = _using("constraint", config, lambda: system.constraint(pieces, config))
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -205,12 +205,12 @@ def _check(pieces: system.Pieces, seen: _Seen, config: Any) -> None:
         params, other = jax.eval_shape(net.init, key, samples)
         outputs, _ = jax.eval_shape(lambda *a: net.apply(*a, False), params, other, samples, key)
     except Exception as error:  # whatever a user's module raises
-        raise ValueError(f"model: {one_line(error)}; allowed: one that takes samples of {data.x.shape[1:]}") from error
+        raise ValueError(f"model: {one_line(error)} (of samples of {data.x.shape[1:]})") from error
     _check_outputs(outputs, samples.shape[0], data)
     _using("optimizer", config, lambda: jax.eval_shape(optimizer.init, params))
     _using("constraint", config, lambda: jax.eval_shape(rule.init, key, params))
     if other != ():
-        if config.train_fraction != 1:
+        if getattr(config, "train_fraction", 1) != 1:
             raise ValueError(
                 f"train_fraction: {config.train_fraction:g} with a network that keeps running means, which "
                 "samples left out would enter; allowed: 1"

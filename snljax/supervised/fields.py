@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import jax
@@ -60,12 +60,14 @@ OWN: Mapping[str, tuple[type, Any]] = types.MappingProxyType(
 )
 
 
-def config_class(name: str, given: Mapping[str, Any]) -> type:
+def config_class(name: str, given: Mapping[str, Any], without: Collection[str] = ()) -> type:
     """A frozen dataclass with the fields that come with it, and others, known to JAX.
 
     Args:
         name: of the experiment.
         given: field -> its default, or ``snl.field(...)``; a field that comes with it keeps all but its default.
+
+        without: fields that do not come with it.
 
     Returns:
         The class.
@@ -78,7 +80,7 @@ def config_class(name: str, given: Mapping[str, Any]) -> type:
         >>> made().learning_rate, made().width, made().noise_std
         (0.5, 8, 0.0)
     """
-    specified: dict[str, tuple[type, Any]] = dict(OWN)
+    specified: dict[str, tuple[type, Any]] = {n: own for n, own in OWN.items() if n not in without}
     for key, value in given.items():
         if key in specified and not isinstance(value, dataclasses.Field):
             kind, own = specified[key]

@@ -14,7 +14,7 @@ from snljax.wording import shown
 
 ALLOWED = (
     "a flax.linen.Module, a function of rngs that makes a flax.nnx.Module, a pair (init, apply), or a function of the "
-    "Config that returns one of these"
+    "Config, or of it and the number of classes, that returns one of these"
 )
 # How modules are told whether they train, and what they are told when they do.
 _TRAINING = {"train": True, "training": True, "is_training": True, "deterministic": False, "use_running_average": False}
@@ -36,12 +36,13 @@ class Network(NamedTuple):
     apply: Callable[[Any, Any, jax.Array, Any, bool], tuple[jax.Array, Any]]
 
 
-def network(model: Any, config: Any) -> Network:
+def network(model: Any, config: Any, classes: int) -> Network:
     """The functions of a network, however it was given.
 
     Args:
         model: see `ALLOWED`.
         config: handed to a model that is a function of it; static fields only.
+        classes: how many there are; handed to a function of two arguments.
 
     Returns:
         The Network.
@@ -51,7 +52,7 @@ def network(model: Any, config: Any) -> Network:
 
     Example:
         >>> import flax.linen as nn, jax, jax.numpy as jnp
-        >>> dense = network(nn.Dense(2), None)
+        >>> dense = network(nn.Dense(2), None, 2)
         >>> params, other = dense.init(jax.random.key(0), jnp.ones((5, 3)))
         >>> dense.apply(params, other, jnp.ones((5, 3)), None, False)[0].shape, other
         ((5, 2), ())
@@ -62,10 +63,10 @@ def network(model: Any, config: Any) -> Network:
         return _pair(*model)
     if callable(model) and not isinstance(model, nnx.Module):
         takes = _parameters(model)
-        if "rngs" in takes:
+        if "rngs" in takes or (isinstance(model, type) and issubclass(model, nnx.Module)):
             return _nnx(model)
-        if len(takes) == 1 and not isinstance(model, type):
-            return network(model(config), None)
+        if len(takes) in (1, 2) and not isinstance(model, type):
+            return network(model(*(config, classes)[: len(takes)]), None, classes)
     raise ValueError(f"model: {shown(model)} is of type {type(model).__name__}; allowed: {ALLOWED}")
 
 
@@ -87,7 +88,7 @@ def _linen(module: nn.Module) -> Network:
     takes = _parameters(type(module).__call__)
     flags = [name for name in _TRAINING if name in takes]
 
-    def told(train: bool) -> dict[str, bool]:
+    def told(train: bool) -> Any:
         return {name: _TRAINING[name] == train for name in flags}
 
     def init(key: jax.Array, x: jax.Array) -> tuple[Any, Any]:
@@ -107,7 +108,7 @@ def _linen(module: nn.Module) -> Network:
 
 
 def _nnx(factory: Callable[..., Any]) -> Network:
-    def parts(train: bool, seed: Any) -> tuple[Any, Any, Any]:
+    def parts(train: bool, seed: Any) -> Any:
         module = factory(rngs=nnx.Rngs(seed))
         module.train() if train else module.eval()
         return nnx.split(module, nnx.Param, ...)
@@ -123,7 +124,7 @@ def _nnx(factory: Callable[..., Any]) -> Network:
         nnx.replace_by_pure_dict(old_other, other or {})
         module = nnx.merge(graph, old_params, old_other)
         outputs = module(x)
-        _, _, after = nnx.split(module, nnx.Param, ...)
-        return outputs, (nnx.to_pure_dict(after) or ()) if train else other
+        after: Any = nnx.split(module, nnx.Param, ...)
+        return outputs, (nnx.to_pure_dict(after[2]) or ()) if train else other
 
     return Network(init, apply)

@@ -123,7 +123,7 @@ def draw(pieces: Pieces, config: Any, key: jax.Array, data: Data) -> Draw:
     """All that is random."""
     weight_key, order_key, label_key, other_key = jax.random.split(key, 4)
     n = len(data.x)
-    params, other = network(pieces.model, config).init(weight_key, inputs(data.x[:1]))
+    params, other = network(pieces.model, config, len(data.tested)).init(weight_key, inputs(data.x[:1]))
     # One sort for all: a permutation each takes long to compile.
     orders = jnp.argsort(jax.random.uniform(order_key, (ORDERS + 1, n)), axis=1).astype(jnp.int32)
     flip = wrong = None
@@ -131,7 +131,7 @@ def draw(pieces: Pieces, config: Any, key: jax.Array, data: Data) -> Draw:
         flip_key, wrong_key = jax.random.split(label_key)
         flip = jax.random.uniform(flip_key, (n,))
         # Another class, each as likely.
-        wrong = (data.y + jax.random.randint(wrong_key, (n,), 1, classes)) % classes
+        wrong = (jnp.asarray(data.y) + jax.random.randint(wrong_key, (n,), 1, classes)) % classes
     return Draw(params, other, other_key, orders[:ORDERS], (orders[ORDERS] + 0.5) / n, flip, wrong)
 
 
@@ -175,7 +175,7 @@ def _gradient(
     pieces: Pieces, config: Any, draw: Draw, params: Any, other: Any, t: jax.Array, count: int, data: Data
 ) -> tuple[Any, Any]:
     """Of the training loss on a batch; and what the network changed beside its parameters."""
-    net, rows = network(pieces.model, config), batch(config, draw, t, count, len(data.x))
+    net, rows = network(pieces.model, config, len(data.tested)), batch(config, draw, t, count, len(data.x))
     x = noisy(config, draw, data.x[rows], rows, train=True)
     key = jax.random.fold_in(jax.random.fold_in(draw.key, 3), t)
     if pieces.augment is not None:
@@ -198,7 +198,7 @@ def _gradient(
             own = losses.per_example_gradient_penalty(of_one, params, x, targets, weights) * count / total
         else:
             gradient = jax.grad(lambda p: loss(p)[0])(params)
-            own = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient))
+            own = jnp.asarray(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
         return value + config.penalty_weight * own, changed
 
     if config.penalty == "none":
@@ -229,7 +229,7 @@ def labels(config: Any, draw: Draw, data: Data) -> jax.Array:
 
 def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -> Metrics:
     """The network as it would be pruned now, on as many training samples as are asked for and on the whole test set."""
-    net, rule = network(pieces.model, config), constraint(pieces, config)
+    net, rule = network(pieces.model, config, len(data.tested)), constraint(pieces, config)
     kept = rule.masks(state.params, state.held)
     params = constraints.held(state.params, kept)
     wanted, classes = pieces.metrics, len(data.tested)
@@ -279,8 +279,8 @@ def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -
         samples = data.x_test, jnp.arange(tests), data.y_test, ones
         loss, hit = evaluation.chunked_mean(noisy_testing, samples, size)
         found |= {"noisy_test_loss": loss} | ({"noisy_test_accuracy": hit} if classes else {})
-    if "density" in wanted:
-        chosen = constraints.pruned_leaves(params, pieces.prunable)
+    chosen = constraints.pruned_leaves(params, pieces.prunable)
+    if "density" in wanted and any(chosen):
         masks = [m for m, c in zip(jax.tree.leaves(kept), chosen, strict=True) if c]
         found["density"] = jnp.stack([jnp.mean(m.astype(jnp.zeros(()).dtype)) for m in masks])
     if "correct" in wanted and classes:
@@ -296,7 +296,7 @@ def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -
 
 def chunk(x: Any) -> int:
     """Samples at a time when a network is measured: few enough for what lies between its layers to stay in caches."""
-    return max(1, min(256, 200_000 // max(1, x[0].size)))
+    return max(1, min(1000, 50_000 // max(1, x[0].size)))
 
 
 def _by_chunk(function: Callable[[Any], jax.Array], samples: Any, size: int) -> jax.Array:

@@ -35,7 +35,7 @@ def small():
     load, made = images.load, {"train": (90, 0), "test": (40, 1)}
     patch.setattr(images, "load", lambda *a, **k: pictures(*made[a[1]]) if a[0] == "made" else load(*a, **k))
     chex.clear_trace_counter()
-    once = EXPERIMENT._replace(step=chex.assert_max_traces(EXPERIMENT.step, n=1))
+    once = EXPERIMENT._replace(step=chex.assert_max_traces(lambda *a: EXPERIMENT.step(*a), n=1))
     yield once
     patch.undo()
 
@@ -63,7 +63,7 @@ def test_the_whole_figure_is_one_program(trained):
 
 @pytest.fixture(scope="module")
 def data(small):
-    return influence_removal.data(Config(dataset="made"))
+    return EXPERIMENT.data(Config(dataset="made"))
 
 
 def test_what_is_kept(trained, data):
@@ -71,19 +71,19 @@ def test_what_is_kept(trained, data):
     kept = trained.kept.isel(seed=0).values
     np.testing.assert_array_equal(kept[0], sizes)
     np.testing.assert_array_equal(kept[1:4].sum(1), [54, 54, 54])
-    scores = snl.influence_scores(data.images[:90], data.labels[:90])
+    scores = snl.influence_scores(data.x, data.y)
     for row, order in ((1, np.argsort(-scores)), (2, np.argsort(scores))):
-        np.testing.assert_array_equal(kept[row], np.bincount(data.labels[order[36:]], minlength=CLASSES))
+        np.testing.assert_array_equal(kept[row], np.bincount(data.y[order[36:]], minlength=CLASSES))
     assert np.ptp(kept[1] / sizes) > 0.1  # one ranking takes more from some classes than from others
     np.testing.assert_allclose(kept[4:6] / sizes[None, :], 0.6, atol=1 / sizes.min())
 
 
-drawn = jax.jit(influence_removal.draw)
+drawn = jax.jit(EXPERIMENT.draw)
 
 
 @jax.jit
 def logits(params, pictures):
-    return LeNet(CLASSES).apply(params, jnp.asarray(pictures) / 255.0)
+    return LeNet(CLASSES).apply({"params": params}, jnp.asarray(pictures) / 255.0)
 
 
 def cross_entropy(logits, labels):
@@ -107,24 +107,23 @@ def test_against_a_loop_over_what_is_left(trained, data):
     for row, seed in ((4, 3), (3, 0)):
         draw = drawn(Config(dataset="made"), jax.random.fold_in(root, seed), data)
         high, _, random, within = (COLUMNS[name][row] for name in COLUMNS)
-        position = np.asarray(draw.position) if random else data.position[int(within)]
+        position = np.asarray(draw.ranks) if random else data.more[int(within)]
         left = position >= (random or high)
 
         params, velocity = draw.params, jax.tree.map(jnp.zeros_like, draw.params)
         for t in range(8):
-            rows = np.asarray(draw.orders)[t // 6][t % 6 * 16 : t % 6 * 16 + 16]
-            each = slopes(params, np.resize(data.images[rows], (16, SIDE, SIDE, 1)), np.resize(data.labels[rows], 16))
+            rows = np.asarray(draw.orders)[t // 6][np.asarray(draw.orders)[0]][t % 6 * 16 : t % 6 * 16 + 16]
+            each = slopes(params, np.resize(data.x[rows], (16, SIDE, SIDE, 1)), np.resize(data.y[rows], 16))
             gradient = jax.tree.map(lambda g, own=left[rows]: np.asarray(g)[: len(own)][own].mean(0), each)
             velocity = jax.tree.map(lambda v, g: 0.8 * v + g, velocity, gradient)
             params = jax.tree.map(lambda p, v: p - 0.05 * v, params, velocity)
         cell = trained.isel(removal=row).sel(seed=seed)
-        y = data.labels[90:]
-        train, test = np.split(np.asarray(logits(params, data.images)), [90])
+        y, train, test = data.y_test, *(np.asarray(logits(params, x)) for x in (data.x, data.x_test))
         assert float(cell.test_loss) == pytest.approx(cross_entropy(test, y), rel=1e-4)
         hits = test.argmax(1) == y
         assert float(cell.test_accuracy) == pytest.approx(hits.mean(), abs=1e-6)
         np.testing.assert_allclose(cell.class_accuracy, [hits[y == k].mean() for k in range(CLASSES)], atol=1e-6)
-        assert float(cell.train_loss) == pytest.approx(cross_entropy(train[left], data.labels[:90][left]), rel=1e-4)
+        assert float(cell.train_loss) == pytest.approx(cross_entropy(train[left], data.y[left]), rel=1e-4)
 
 
 def test_positions_by_hand():
@@ -146,11 +145,11 @@ def test_nothing_left_to_train_on_is_no_result(trained):
 
 
 def test_resized_images(small):
-    assert influence_removal.data(Config(side=12)).images.shape[1:] == (12, 12, 1)
+    assert influence_removal.data(Config(side=12))[0].shape[1:] == (12, 12, 1)
 
 
 def test_bad_input(one_line):
     one_line(lambda: Grid("influence_removal", remove_high=1.0), "remove_high", "[0, 1)")
     one_line(lambda: Grid("influence_removal", batch_size=0), "batch_size", "[1, inf)")
-    one_line(lambda: Grid("influence_removal", side=4), "side", "[8, inf)")
+    one_line(lambda: Grid("influence_removal", side=4), "4 × 4 pixels", "8 or more")
     one_line(lambda: snl.sweep(Grid("influence_removal", dataset="mnits"), progress=False), "mnits", "mnist")
