@@ -13,6 +13,7 @@ SMALL = {
     "random_pruning": "kept, seeds, steps, pruned, runs, run_steps = [1.0, 0.2, 0.02], 2, 10, [0, 0.5], 2, 5",
     "contrastive": "epsilons, seeds, steps, pairs, alphas, masks = [0.3, 1.0], 2, 3, 50, [0.0, 0.5], ['magnitude']",
     "influence": "dataset, side, each, fractions, seeds, steps = 'digits', None, 3, [0.3], 2, 5",
+    "own_network": "rates, noises, shares, seeds, epochs = [0.001, 0.01], [0, 1], [0.1, 1], 2, 1",
     "own_experiment": "noise, sizes, dimensions, seeds, steps = [0.5, 2.0], [10, 20], [5, 30], 2, 50",
 }
 
@@ -59,3 +60,10 @@ def test_own_experiment_is_at_most_forty_lines():
     cells = [c for c in notebook.cells if "snl.Experiment(" in c.source]
     assert len(cells) == 2  # one with data, one without
     assert all(len([line for line in c.source.splitlines() if line.strip()]) <= 40 for c in cells)
+
+
+def test_own_network_takes_ten_lines_from_arrays_to_a_heatmap():
+    notebook = nbformat.read(NOTEBOOKS / "own_network.ipynb", as_version=4)
+    (cell,) = [c for c in notebook.cells if "snl.plotting.heatmap(" in c.source]
+    assert "snl.supervised(" in cell.source
+    assert len([line for line in cell.source.splitlines() if line.strip()]) <= 10

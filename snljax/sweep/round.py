@@ -20,8 +20,7 @@ class Round:
     A segment that ends badly is trained again to find out when, from the state that the host last looked at. The
     program overwrites the state that it is given, so that one is copied; the first is made again instead.
 
-    step: of the state. checked: of the state that the host has looked at, and knows. first_bad: (devices, seeds,
-    points), updates after which a network was no longer finite, or -1. done: whether the last record is measured.
+    step: of the state. first_bad: (devices, seeds, points), updates after which a network was no longer finite, or -1.
 
     Args:
         program: of the blocks.
@@ -50,17 +49,23 @@ class Round:
         at_once: int,
     ) -> None:
         self.program, self.fixed, self.blocks, self.kept, self.steps = program, fixed, blocks, kept, steps
-        self.step = self.checked = step
+        self.step = step
+        # One attribute, so that an interrupt finds both of the same moment: a checkpoint is made of them.
+        self._known: tuple[int, Callable[[], Any]] = step, again
         self.first_bad = first_bad
         self._most_waiting, self._at_once = most_waiting, at_once
         self._measured: list[tuple[Any, int]] = []  # on the devices still, and how many times it is
-        self._sound = again  # the state that the host knows
         self._finite: Any = None
+
+    @property
+    def checked(self) -> int:
+        """The step of the state that the host knows."""
+        return self._known[0]
 
     @property
     def state(self) -> Any:
         """The state that the host knows."""
-        return self._sound()
+        return self._known[1]()
 
     @property
     def done(self) -> bool:
@@ -129,10 +134,8 @@ class Round:
             self.first_bad = np.where(newly_bad, np.asarray(found), self.first_bad)
         self._fetch()
         since = self.step - self.checked
-        self.checked, self._finite = self.step, None
-        if not self.done:
-            kept = copied(self.blocks["state"])
-            self._sound = lambda: kept
+        state = self.blocks["state"] if self.done else copied(self.blocks["state"])
+        self._known, self._finite = (self.step, lambda: state), None
         return since
 
     def _fetch(self) -> None:

@@ -8,6 +8,7 @@ import pytest
 from harness import POWERS, SMALL, need_devices
 
 import snljax as snl
+from snljax.sweep import codec
 from snljax.sweep.arguments import plan_of
 from snljax.sweep.batch import RECORDS_AT_ONCE
 from snljax.sweep.keeper import Plain
@@ -126,6 +127,26 @@ def test_steps_write_the_state_where_it_was(trainer):
     others = jax.tree.leaves((blocks["draw"], blocks["swept"], fixed, after))
     assert not any(leaf.is_deleted() for leaf in others if isinstance(leaf, jax.Array))
     assert [a.shape for a in jax.tree.leaves(again())] == [a.shape for a in jax.tree.leaves(after)]
+
+
+def test_the_state_that_is_known_is_that_of_its_step(trainer):
+    """What a checkpoint is made of, also in the middle of a segment and after the last step."""
+    works = [trainer.job.work(0)]
+    compiled, _ = trainer.program(works[0].config, Plain())
+    fixed, blocks, again = started(trainer, compiled, works)
+    kept = Records(trainer.systems.metrics(works[0].config), BLOCK, 1, 10**9, None)
+    going = Round(compiled, fixed, blocks, again, [kept], [20], 0, np.full((1, *BLOCK), -1, np.int32), 100, 1)
+    known = []
+    while not going.done:
+        going.go(7)
+        known.append((going.checked, codec.to_host(going.state)))
+        going.look()
+        known.append((going.checked, codec.to_host(going.state)))
+    assert [step for step, _ in known] == [0, 7, 7, 14, 14, 20]
+    for step, leaves in known:
+        bounds = {"start": np.int32(0), "stop": np.int32(step)}
+        state, _ = compiled.advance(fixed | bounds, started(trainer, compiled, works)[1])
+        assert [a.tobytes() for a in codec.to_host(state)] == [a.tobytes() for a in leaves]
 
 
 def test_a_network_that_diverges_early_is_found_without_a_copy_of_its_first_state(trainer):
