@@ -39,6 +39,7 @@ from jax import lax
 import snljax as snl
 from snljax import cache, masks
 from snljax.measures import evaluation
+from snljax.models.vision.convolution import by_convolution, by_product
 from snljax.models.vision.lenet import KERNEL, LeNet
 from snljax.sweep.devices import human_bytes
 from snljax.sweep.layout import Block
@@ -254,7 +255,7 @@ def lenet(device: Any, networks: list[int], batch: int, side: int, seconds: floa
     model = LeNet(10)
     for count in networks:
         start = jax.jit(jax.vmap(model.init, (0, None)))(jax.random.split(jax.random.key(0), count), images)
-        forms = {"patches": model.apply, "native": native_lenet}
+        forms = {n: functools.partial(lenet_by, f) for n, f in (("patches", by_product), ("native", by_convolution))}
         train = {name: functools.partial(trainer(form, images, labels), start) for name, form in forms.items()}
         patches, native = (jax.tree.leaves(train[name](3)) for name in forms)
         off = max(float(np.max(np.abs(np.subtract(a, b)))) for a, b in zip(patches, native, strict=True))
@@ -265,21 +266,14 @@ def lenet(device: Any, networks: list[int], batch: int, side: int, seconds: floa
     return {"network_steps_per_second": found}
 
 
-def native_lenet(params: Any, images: jax.Array) -> jax.Array:
-    """`LeNet` on its own weights, with XLA's convolutions instead of products with patches."""
-    layers, x = params["params"], images
-    for name in ("_Convolution_0", "_Convolution_1"):
-        kernel, bias = (layers[name]["Dense_0"][part] for part in ("kernel", "bias"))
-        padding = 0 if name == "_Convolution_1" and x.shape[1] > 2 * KERNEL else 2
-        x = lax.conv_general_dilated(
-            x, kernel.reshape(KERNEL, KERNEL, x.shape[3], -1), (1, 1), [(padding, padding)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )  # fmt: skip
-        x = jnp.where(x + bias[None, None, None, :] > 0, x + bias[None, None, None, :], 0.0)
-        n, height, width, channels = x.shape
-        x = x[:, : height // 2 * 2, : width // 2 * 2]
-        x = jnp.mean(x.reshape(n, height // 2, 2, width // 2, 2, channels), axis=(2, 4))
-    x = x.reshape(len(x), -1)
+def lenet_by(convolution: Callable[..., jax.Array], params: Any, images: jax.Array) -> jax.Array:
+    """`LeNet` on its own weights, by one of the forms of its convolution, whatever the platform."""
+    layers, x = params["params"], jnp.transpose(images, (3, 1, 2, 0))
+    for name in ("PooledConvolution_0", "PooledConvolution_1"):
+        p = 0 if name == "PooledConvolution_1" and x.shape[1] > 2 * KERNEL else 2
+        x = jnp.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
+        x = convolution(x, layers[name]["kernel"], layers[name]["bias"])
+    x = x.reshape(-1, len(images)).T
     for name in ("Dense_0", "Dense_1", "Dense_2"):
         x = x @ layers[name]["kernel"] + layers[name]["bias"][None, :]
         x = x if name == "Dense_2" else jnp.where(x > 0, x, 0.0)

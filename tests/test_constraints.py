@@ -124,9 +124,10 @@ def test_imp_prunes_by_levels_and_goes_back(rewind_to):
     rule = constraints.imp(share, every=every, prune_fraction=0.2, rewind_to=rewind_to)
     params, held = PARAMS, rule.init(KEY, PARAMS)
     early, before, rng = PARAMS, None, np.random.default_rng(3)
+    apply = jax.jit(rule.apply)
     for t in range(30):
         ended = params
-        params, held, restart = rule.apply(params, held, jnp.int32(t))
+        params, held, restart = apply(params, held, jnp.int32(t))
         level = t // every
         if t == rewind_to:
             early = ended

@@ -52,7 +52,7 @@ class Metrics(NamedTuple):
     kept: jax.Array
 
 
-def data(config: Any) -> tuple[NDArray, ...]:
+def samples(config: Any) -> tuple[NDArray, ...]:
     """Images and labels of both splits; where each training image stands, among all and among those of its class."""
     size = (config.side, config.side) if config.side else None
     train, test = (images.load(config.dataset, split, size=size) for split in ("train", "test"))
@@ -79,7 +79,7 @@ def kept(config: Any, ranks: jax.Array, position: jax.Array) -> jax.Array:
 
 TRAINED = supervised(
     lambda config, classes: LeNet(classes),
-    data,
+    samples,
     optimizer=lambda config: optax.sgd(config.learning_rate, momentum=config.momentum),
     fields=FIELDS,
     weights=kept,
@@ -93,6 +93,26 @@ Config.__doc__ = "Influence removal (paper 001): which images can a network do w
 Config.__module__, Config.__name__, Config.__qualname__ = __name__, "Config", "Config"  # found by its name on workers
 
 
+# Functions of this module, which a process that sweeps again knows by their names.
+
+
+def data(config: Any) -> Any:
+    assert TRAINED.data is not None
+    return TRAINED.data(config)
+
+
+def draw(config: Any, key: jax.Array, data: Any) -> Any:
+    return TRAINED.draw(config, key, data)
+
+
+def init(config: Any, draw: Any, data: Any) -> Any:
+    return TRAINED.init(config, draw, data)
+
+
+def step(config: Any, draw: Any, state: Any, t: jax.Array, data: Any) -> Any:
+    return TRAINED.step(config, draw, state, t, data)
+
+
 def measure(config: Any, draw: Any, state: Any, data: Any) -> Metrics:
     """As `supervised` measures, and how many images of each class were left."""
     found, classes = TRAINED.measure(config, draw, state, data), jnp.arange(len(data.tested))
@@ -102,6 +122,10 @@ def measure(config: Any, draw: Any, state: Any, data: Any) -> Metrics:
 
 
 EXPERIMENT = TRAINED._replace(
+    data=data,
+    draw=draw,
+    init=init,
+    step=step,
     measure=measure,
     readings={"fitted": Config()},
     metrics={

@@ -103,12 +103,6 @@ def supervised(
         raise ValueError(f"metrics: {shown(unknown[0])}; {nearest(unknown[0], METRICS)}allowed: {', '.join(METRICS)}")
     if isinstance(loss, str) and loss not in _LOSSES:
         raise ValueError(f"loss: {loss!r}; {nearest(loss, _LOSSES)}allowed: {', '.join(_LOSSES)}, or a function")
-    if callable(data):
-        read = functools.partial(_read, data)
-    else:
-        whole = arrays.checked(data)
-        given.setdefault("batch_size", min(64, len(whole.x)))
-        read = functools.partial(_same, whole)
     pieces = system.Pieces(
         model=model,
         optimizer=optimizer or _descent,
@@ -120,6 +114,12 @@ def supervised(
         metrics=frozenset(METRICS if metrics is None else metrics)
         - (frozenset(_ON_REQUEST) if metrics is None else set()),
     )
+    if callable(data):
+        read = functools.partial(_read, pieces, data)
+    else:
+        whole = arrays.checked(data)
+        given.setdefault("batch_size", min(64, len(whole.x)))
+        read = functools.partial(_same, whole)
     seen = _Seen(read)
     return Experiment(
         name=name,
@@ -128,15 +128,17 @@ def supervised(
         init=functools.partial(system.init, pieces),
         step=functools.partial(system.step, pieces),
         measure=functools.partial(system.measure, pieces),
-        check=functools.partial(_check, pieces, seen),
+        check=functools.partial(_check, pieces, seen, not callable(data)),
         data=read,
         metrics={n: METRICS[n] for n in METRICS if n in pieces.metrics},
         settle=functools.partial(_settled, seen),
     )
 
 
-def _read(data: Callable[[Any], Any], config: Any) -> arrays.Data:
-    return arrays.checked(data(config))
+def _read(pieces: system.Pieces, data: Callable[[Any], Any], config: Any) -> arrays.Data:
+    found = arrays.checked(data(config))
+    _check_fit(pieces, config, found)
+    return found
 
 
 def _same(whole: arrays.Data, config: Any) -> arrays.Data:
@@ -167,38 +169,51 @@ class _Seen:
 
 def _settled(seen: _Seen, config: Any) -> Any:
     """Steps from epochs; with steps given, epochs say nothing and are 0."""
-    _, batches, _ = system.epoch_batches(config, len(seen(config).x))
-    steps, default = round(config.epochs * batches), type(config)()
-    if config.steps == 0 or (config.steps == default.steps and config.epochs != default.epochs):
+    default = type(config)()
+    if config.steps and config.epochs in (0, default.epochs):
+        return dataclasses.replace(config, epochs=0.0)
+    steps = _steps(config, seen(config))
+    if config.steps in (0, default.steps, steps):
         return dataclasses.replace(config, steps=steps)
-    if config.epochs not in (0, default.epochs) and config.steps != steps:
-        raise ValueError(
-            f"steps: {config.steps}, and epochs: {config.epochs:g}, which are {steps} steps; allowed: one of the two"
-        )
-    return config if config.steps == steps else dataclasses.replace(config, epochs=0.0)
+    raise ValueError(
+        f"steps: {config.steps}, and epochs: {config.epochs:g}, which are {steps} steps; allowed: one of the two"
+    )
 
 
-def _check(pieces: system.Pieces, seen: _Seen, config: Any) -> None:
-    """Whether network, optimiser, samples and fields fit each other."""
-    data = seen(config)
-    n, batch = len(data.x), config.batch_size
-    if batch > n:
-        raise ValueError(f"batch_size: {batch} is out of range; allowed: [1, {n}], the training samples")
-    _, batches, _ = system.epoch_batches(config, n)
-    if config.epochs and round(config.epochs * batches) != config.steps:
-        raise ValueError(
-            f"epochs: {config.epochs:g} are {round(config.epochs * batches)} steps with batch_size {batch}, and other "
-            f"networks of the grid train {config.steps}; allowed: steps, the same for all networks"
-        )
+def _steps(config: Any, data: arrays.Data) -> int:
+    return round(config.epochs * system.epoch_batches(config, len(data.x))[1])
+
+
+def _check(pieces: system.Pieces, seen: _Seen, at_once: bool, config: Any) -> None:
+    """Whether fields fit each other, and where the samples are known, whether they fit network and optimiser."""
     needs = [("penalty_weight", "penalty", 0.0)]
     if pieces.constraint is None:
         needs.append(("keep_fraction", "pruning", 1.0))
     for name, other, off in needs:
         if (value := getattr(config, name)) != off and getattr(config, other) == "none":
             raise ValueError(f"{name}: {value:g} with {other} 'none'; allowed: another {other}, or {off:g}")
+    _using("optimizer", config, lambda: pieces.optimizer(config))
+    _using("constraint", config, lambda: system.constraint(pieces, config))
+    if config.epochs and _steps(config, seen(config)) != config.steps:
+        raise ValueError(
+            f"epochs: {config.epochs:g} are {_steps(config, seen(config))} steps with batch_size {config.batch_size}, "
+            f"and other networks of the grid train {config.steps}; allowed: steps, the same for all networks"
+        )
+    if at_once:
+        other = _check_fit(pieces, config, seen(config))
+        if other != () and getattr(config, "train_fraction", 1) != 1:
+            raise ValueError(
+                f"train_fraction: {config.train_fraction:g} with a network that keeps running means, which "
+                "samples left out would enter; allowed: 1"
+            )
+
+
+def _check_fit(pieces: system.Pieces, config: Any, data: arrays.Data) -> Any:
+    """Whether samples and network fit each other, by their shapes; what the network keeps beside its parameters."""
+    n, batch = len(data.x), config.batch_size
+    if batch > n:
+        raise ValueError(f"batch_size: {batch} is out of range; allowed: [1, {n}], the training samples")
     net = _using("model", config, lambda: network(pieces.model, config, len(data.tested)))
-    optimizer = _using("optimizer", config, lambda: pieces.optimizer(config))
-    rule = _using("constraint", config, lambda: system.constraint(pieces, config))
     key = jax.eval_shape(lambda: jax.random.key(0))
     samples = jax.ShapeDtypeStruct((min(2, n), *data.x.shape[1:]), jnp.zeros(()).dtype)
     try:
@@ -207,18 +222,12 @@ def _check(pieces: system.Pieces, seen: _Seen, config: Any) -> None:
     except Exception as error:  # whatever a user's module raises
         raise ValueError(f"model: {one_line(error)} (of samples of {data.x.shape[1:]})") from error
     _check_outputs(outputs, samples.shape[0], data)
-    _using("optimizer", config, lambda: jax.eval_shape(optimizer.init, params))
-    _using("constraint", config, lambda: jax.eval_shape(rule.init, key, params))
-    if other != ():
-        if getattr(config, "train_fraction", 1) != 1:
-            raise ValueError(
-                f"train_fraction: {config.train_fraction:g} with a network that keeps running means, which "
-                "samples left out would enter; allowed: 1"
-            )
-        if config.penalty == "pegr":
-            raise ValueError(
-                "penalty: 'pegr' with a network that keeps running means: a sample has no gradient of its own"
-            )
+    if other != () and config.penalty == "pegr":
+        raise ValueError(
+            "penalty: 'pegr' with a network that keeps running means, where a sample has no gradient of its own; "
+            "allowed: 'none', 'fgr'"
+        )
+    return other
 
 
 def _check_outputs(outputs: Any, count: int, data: arrays.Data) -> None:

@@ -16,6 +16,7 @@ import xarray as xr
 from harness import ROOT
 
 from snljax import masks
+from snljax.models.vision.convolution import by_convolution, by_product
 from snljax.models.vision.lenet import LeNet
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
@@ -30,14 +31,15 @@ def test_candidates_keep_what_topk_keeps(method):
 
 
 @pytest.mark.parametrize("side", [8, 28])
-def test_native_lenet_is_lenet(side):
+@pytest.mark.parametrize("form", [by_product, by_convolution])
+def test_each_form_of_lenet_is_lenet(form, side):
     rng = np.random.default_rng(0)
     images = np.float32(rng.random((3, side, side, 1)))
     shapes = jax.eval_shape(LeNet(10).init, jax.random.key(0), images)
     params = jax.tree.map(lambda a: np.float32(0.3 * rng.standard_normal(a.shape)), shapes)
-    native, expected = jax.jit(lambda p: (gpu.native_lenet(p, images), LeNet(10).apply(p, images)))(params)
+    found, expected = jax.jit(lambda p: (gpu.lenet_by(form, p, images), LeNet(10).apply(p, images)))(params)
     assert float(jnp.std(expected)) > 1
-    np.testing.assert_allclose(native, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_moves_are_those_of_cells_and_of_the_boundary():

@@ -145,11 +145,11 @@ def test_nothing_left_to_train_on_is_no_result(trained):
 
 
 def test_resized_images(small):
-    assert influence_removal.data(Config(side=12))[0].shape[1:] == (12, 12, 1)
+    assert influence_removal.data(Config(side=12)).x.shape[1:] == (12, 12, 1)
 
 
 def test_bad_input(one_line):
     one_line(lambda: Grid("influence_removal", remove_high=1.0), "remove_high", "[0, 1)")
     one_line(lambda: Grid("influence_removal", batch_size=0), "batch_size", "[1, inf)")
-    one_line(lambda: Grid("influence_removal", side=4), "4 × 4 pixels", "8 or more")
+    one_line(lambda: snl.sweep(Grid("influence_removal", side=4), progress=False), "4 × 4 pixels", "8 or more")
     one_line(lambda: snl.sweep(Grid("influence_removal", dataset="mnits"), progress=False), "mnits", "mnist")
