@@ -29,6 +29,8 @@ def heatmap(
 ) -> Axes:
     """A phase diagram in colour, with a colour bar.
 
+    An axis whose values are evenly spaced in their logarithm is logarithmic.
+
     Args:
         values: two dimensions, x and y (take the mean over seeds first).
         x, y: the dimensions along the axes.
@@ -56,8 +58,7 @@ def heatmap(
     low, high = limits or (float(grid.min()), float(grid.max()))
     empty = np.isnan(low)  # of nothing but NaN there is no scale
     norm = LogNorm(low, high) if log and not empty else Normalize(low, high)
-    # Rasterised: a vector page of 10,000 cells is slow to open.
-    mesh = ax.pcolormesh(grid[x], grid[y], grid, norm=norm, cmap="viridis", shading="nearest", rasterized=True)
+    mesh = _cells(ax, grid, x, y, norm=norm, cmap="viridis")
     ax.figure.colorbar(mesh, ax=ax, label=fitted(label_of(values), ax, "y"))
     crossed = threshold is not None and float(grid.min()) < threshold <= float(grid.max())
     if crossed and min(grid.shape) > 1:  # a line needs two rows and two columns
@@ -94,16 +95,7 @@ def threshold_map(
     grid = _oriented(values, x, y)
     ax = axes_or_new(ax)
     above = (grid >= threshold).where(grid.notnull())
-    ax.pcolormesh(
-        grid[x],
-        grid[y],
-        above,
-        cmap=ListedColormap([BELOW, ABOVE]),
-        vmin=0,
-        vmax=1,
-        shading="nearest",
-        rasterized=True,
-    )
+    _cells(ax, above, x, y, cmap=ListedColormap([BELOW, ABOVE]), vmin=0, vmax=1)
     _finish(ax, values, x, y, status)
     return ax
 
@@ -154,6 +146,37 @@ def _oriented(values: xr.DataArray, x: str, y: str) -> xr.DataArray:
         problem = f"lacks {missing}" if missing else f"also has {extra}"
         raise ValueError(f"values: {problem}; allowed: the two dimensions {x} and {y} (average or select the rest)")
     return values.transpose(y, x).sortby([x, y])
+
+
+def _cells(ax: Axes, grid: xr.DataArray, x: str, y: str, **style: Any) -> Any:
+    """A rectangle for each value, around its place on both axes."""
+    # Rasterised: a vector page of 10,000 cells is slow to open.
+    places = {dim: np.asarray(grid[dim], float) for dim in (x, y)}
+    logarithmic = {dim: _is_geometric(at) for dim, at in places.items()}
+    if not any(logarithmic.values()):
+        return ax.pcolormesh(grid[x], grid[y], grid, shading="nearest", rasterized=True, **style)
+    if logarithmic[x]:
+        ax.set_xscale("log")
+    if logarithmic[y]:
+        ax.set_yscale("log")
+    edges = {d: np.exp(_edges(np.log(at))) if logarithmic[d] else _edges(at) for d, at in places.items()}
+    return ax.pcolormesh(edges[x], edges[y], grid, shading="flat", rasterized=True, **style)
+
+
+def _is_geometric(at: np.ndarray) -> bool:
+    """Whether values are even in their logarithm, and not in themselves."""
+    if len(at) < 3 or at.min() <= 0:
+        return False
+    uneven, uneven_in_log = (np.ptp(steps) / steps.mean() for steps in (np.diff(at), np.diff(np.log(at))))
+    return bool(uneven_in_log < 0.1 < uneven)
+
+
+def _edges(at: np.ndarray) -> np.ndarray:
+    """Half way between neighbours, and as far beyond the first and the last."""
+    if len(at) == 1:
+        return np.array([at[0] - 0.5, at[0] + 0.5])
+    middle = (at[1:] + at[:-1]) / 2
+    return np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
 
 
 def _finish(ax: Axes, values: xr.DataArray, x: str, y: str, status: xr.DataArray | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 
@@ -43,6 +44,22 @@ def test_heatmap_labels_and_orientation():
     assert ax.get_ylabel() == "K"
     mesh = ax.collections[0].get_array().reshape(ds.sizes["K"], ds.sizes["sigma_p"])
     np.testing.assert_allclose(mesh, ds.test_loss.mean("seed").transpose("K", "sigma_p"))
+
+
+@pytest.mark.parametrize("draw", [plotting.heatmap, functools.partial(plotting.threshold_map, threshold=2.0)])
+def test_axes_that_are_even_in_their_logarithm_are_logarithmic(draw):
+    """Each cell reaches half way to its neighbours on the axis that is drawn."""
+    rates = np.logspace(-4, -1, 4)
+    values = xr.DataArray(
+        np.arange(8.0).reshape(2, 4), dims=("noise", "rate"), coords={"noise": [0.0, 1.0], "rate": rates}
+    )
+    ax = draw(values, x="rate", y="noise")
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+    corners = ax.collections[0].get_coordinates()
+    np.testing.assert_allclose(corners[0, :, 0], 10.0 ** np.array([-4.5, -3.5, -2.5, -1.5, -0.5]))
+    np.testing.assert_allclose(corners[:, 0, 1], [-0.5, 0.5, 1.5])
+    even = draw(values.assign_coords(rate=[0.1, 0.2, 0.3, 0.4]), x="rate", y="noise")
+    assert even.get_xscale() == "linear"
 
 
 def test_colour_bar_says_what_the_metric_says_of_itself():
