@@ -286,6 +286,17 @@ def test_a_share_of_the_samples_is_that_share_exactly_and_what_is_measured():
     np.testing.assert_allclose(found.train_loss, [own[few].mean(), own.mean()], rtol=1e-5)
 
 
+def test_weights_of_ones_own_that_are_small_together():
+    """A tenth of every weight is the same mean loss."""
+
+    def weigh(scale):
+        return lambda c, ranks, more: scale * (0.5 + (ranks < 0.5))
+
+    found = [snl.sweep(snl.Grid(made(PAIR, weights=weigh(scale)), steps=5), progress=False) for scale in (1.0, 0.001)]
+    np.testing.assert_allclose(found[0].train_loss, found[1].train_loss, rtol=1e-5)
+    np.testing.assert_allclose(found[0].test_loss, found[1].test_loss, rtol=1e-5)
+
+
 def test_samples_one_by_one_on_request():
     experiment = made(PAIR, metrics=["correct", "test_correct", "train_accuracy", "test_accuracy"])
     found = snl.sweep(snl.Grid(experiment, epochs=5, seed=range(2)), progress=False)
@@ -354,6 +365,7 @@ def test_fields_inside_the_model_and_in_the_data():
     assert len(np.unique(found.test_loss)) == 2
 
 
+@pytest.mark.slow
 def test_ten_lines_from_arrays_to_a_heatmap():
     class MLP(nn.Module):
         @nn.compact

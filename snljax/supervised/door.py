@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from snljax import constraints
@@ -163,8 +164,12 @@ class _Seen:
     def __call__(self, config: Any) -> arrays.Data:
         key = tuple((n, getattr(config, n)) for n, f in fields_of(type(config)).items() if f.static)
         if key not in self._known:
-            self._known[key] = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), self.read(config))
+            self._known[key] = jax.tree.map(_shape, self.read(config))
         return self._known[key]
+
+
+def _shape(a: Any) -> Any:
+    return jax.ShapeDtypeStruct(np.shape(a), jax.dtypes.canonicalize_dtype(np.asarray(a).dtype))
 
 
 def _settled(seen: _Seen, config: Any) -> Any:

@@ -180,9 +180,9 @@ def _gradient(
     key = jax.random.fold_in(jax.random.fold_in(draw.key, 3), t)
     if pieces.augment is not None:
         x = pieces.augment(jax.random.fold_in(key, 0), x)
-    targets = labels(config, draw, data)[rows]
+    targets = labels(config, draw, data, rows)
     weights = pieces.weigh(config, draw.ranks, data.more)[rows]
-    total = jnp.maximum(jnp.sum(weights), 1.0)  # a batch of which nothing is left teaches nothing
+    total = jnp.where(jnp.sum(weights) > 0, jnp.sum(weights), 1.0)  # a batch of which nothing is left teaches nothing
 
     def loss(params: Any) -> tuple[jax.Array, Any]:
         outputs, changed = net.apply(params, other, x, jax.random.fold_in(key, 1), True)
@@ -220,11 +220,12 @@ def noisy(config: Any, draw: Draw, x: Any, rows: jax.Array, train: bool) -> jax.
     return jax.lax.cond(jnp.asarray(config.noise_std) > 0, add, lambda x: x, clean)
 
 
-def labels(config: Any, draw: Draw, data: Data) -> jax.Array:
-    """What the training samples are said to be."""
+def labels(config: Any, draw: Draw, data: Data, rows: jax.Array) -> jax.Array:
+    """What some training samples are said to be."""
+    given = jnp.asarray(data.y)[rows]
     if draw.flip is None or draw.wrong is None:
-        return jnp.asarray(data.y).astype(jnp.zeros(()).dtype)
-    return jnp.where(draw.flip < config.label_noise, draw.wrong, data.y)
+        return given.astype(jnp.zeros(()).dtype)
+    return jnp.where(draw.flip[rows] < config.label_noise, draw.wrong[rows], given)
 
 
 def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -> Metrics:
@@ -235,7 +236,7 @@ def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -
     wanted, classes = pieces.metrics, len(data.tested)
     n = min(config.measured, len(data.x))
     weights = pieces.weigh(config, draw.ranks, data.more)[:n]
-    given = labels(config, draw, data)[:n]
+    given = labels(config, draw, data, jnp.arange(n))
 
     def outputs(x: jax.Array) -> jax.Array:
         return net.apply(params, state.other, x, None, False)[0]
@@ -284,9 +285,9 @@ def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -
         masks = [m for m, c in zip(jax.tree.leaves(kept), chosen, strict=True) if c]
         found["density"] = jnp.stack([jnp.mean(m.astype(jnp.zeros(()).dtype)) for m in masks])
     if "correct" in wanted and classes:
-        found["correct"] = _by_chunk(
-            lambda s: hits((*s, True)), (data.x, jnp.arange(len(data.x)), labels(config, draw, data)), size
-        )
+        rows = jnp.arange(len(data.x))
+        given = labels(config, draw, data, rows)
+        found["correct"] = _by_chunk(lambda s: hits((*s, True)), (data.x, rows, given), size)
     if "test_correct" in wanted and classes:
         found["test_correct"] = _by_chunk(
             lambda s: hits((*s, False)), (data.x_test, jnp.arange(tests), jnp.asarray(data.y_test)), size

@@ -13,20 +13,18 @@ IMAGES = jax.random.normal(jax.random.key(0), (3, 28, 28, 1))
 
 
 def test_size_and_outputs():
-    params = ViT().init(jax.random.key(1), IMAGES)
+    logits, params = jax.eval_shape(ViT().init_with_output, jax.random.key(1), IMAGES)
     assert sum(p.size for p in jax.tree.leaves(params)) == 138_890
-    logits = ViT().apply(params, IMAGES)
     chex.assert_shape(logits, (3, 10))
     chex.assert_type(logits, jnp.float32)
-    half = ViT(num_classes=4, width=0.5)
-    narrow = half.init(jax.random.key(1), IMAGES)
-    chex.assert_shape(half.apply(narrow, IMAGES), (3, 4))
+    logits, narrow = jax.eval_shape(ViT(num_classes=4, width=0.5).init_with_output, jax.random.key(1), IMAGES)
+    chex.assert_shape(logits, (3, 4))
     assert narrow["params"]["Dense_0"]["kernel"].shape == (16, 32)
 
 
 def test_only_positions_tell_patches_apart():
     """With equal positions, images whose patches are exchanged give equal outputs; with learned ones they do not."""
-    params = ViT(depth=1).init(jax.random.key(1), IMAGES)
+    params = jax.jit(ViT(depth=1).init)(jax.random.key(1), IMAGES)
     tiles = IMAGES.reshape(3, 7, 4, 7, 4, 1)
     moved = tiles[:, ::-1, :, jnp.array([3, 0, 1, 2, 6, 5, 4])].reshape(IMAGES.shape)
     logits = ViT(depth=1).apply(params, jnp.concatenate([IMAGES, moved]))
