@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,20 +32,21 @@ class Data(NamedTuple):
 def checked(given: Any) -> Data:
     """Samples as `Data`.
 
-    Args:
-        given: (X, y, X_test, y_test), and a fifth entry for functions of the user's own.
+        Args:
+            given: (X, y, X_test, y_test), and a fifth entry for functions of the user's own.
 
-    Returns:
-        Data: labels are int32, inputs are bytes or floats.
+        Returns:
+            Data: labels are int32, inputs are bytes or floats.
 
-    Raises:
-        ValueError: lengths or shapes that do not fit, numbers that are not finite, a class without a training sample,
-            or test labels of another class.
+        Raises:
+            ValueError: lengths or shapes that do not fit, numbers that are not finite, a class without a training sample,
+                or test labels of another class.
 
-    Example:
-        >>> import numpy as np
-        >>> checked((np.ones((4, 2)), [0, 1, 0, 1], np.ones((1, 2)), [1])).y.dtype
-        dtype('int32')
+        Example:
+            >>> import jax
+    import numpy as np
+            >>> checked((np.ones((4, 2)), [0, 1, 0, 1], np.ones((1, 2)), [1])).y.dtype
+            dtype('int32')
     """
     if not isinstance(given, (tuple, list)) or len(given) not in (4, 5):
         kind = type(given).__name__
@@ -72,6 +74,8 @@ def checked(given: Any) -> Data:
             raise ValueError(f"y: {_about(y)}; allowed: one whole number for each sample, its class, or floats")
         y, y_test = _classes(y, y_test)
         tested = np.bincount(y_test, minlength=int(y.max()) + 1).astype(np.float32)
+    else:
+        y, y_test = _floats(y), _floats(y_test)
     return Data(_inputs(x), y, _inputs(x_test), y_test, tested, given[4] if len(given) == 5 else ())
 
 
@@ -92,7 +96,12 @@ def _classes(y: NDArray, y_test: NDArray) -> tuple[NDArray, NDArray]:
 
 def _inputs(x: NDArray) -> NDArray:
     """Bytes, or floats."""
-    return x if x.dtype == np.uint8 or x.dtype.kind == "f" else x.astype(np.float32)
+    return x if x.dtype == np.uint8 else _floats(x)
+
+
+def _floats(a: NDArray) -> NDArray:
+    """Of a type that JAX has: single precision, unless double is enabled."""
+    return a.astype(jax.dtypes.canonicalize_dtype(a.dtype if a.dtype.kind == "f" else np.float32))
 
 
 def _about(a: NDArray) -> str:
