@@ -32,21 +32,20 @@ class Data(NamedTuple):
 def checked(given: Any) -> Data:
     """Samples as `Data`.
 
-        Args:
-            given: (X, y, X_test, y_test), and a fifth entry for functions of the user's own.
+    Args:
+        given: (X, y, X_test, y_test), and a fifth entry for functions of the user's own.
 
-        Returns:
-            Data: labels are int32, inputs are bytes or floats.
+    Returns:
+        Data: labels are int32, inputs are bytes or floats.
 
-        Raises:
-            ValueError: lengths or shapes that do not fit, numbers that are not finite, a class without a training sample,
-                or test labels of another class.
+    Raises:
+        ValueError: lengths or shapes that do not fit, numbers that are not finite, a class without a training sample,
+            or test labels of another class.
 
-        Example:
-            >>> import jax
-    import numpy as np
-            >>> checked((np.ones((4, 2)), [0, 1, 0, 1], np.ones((1, 2)), [1])).y.dtype
-            dtype('int32')
+    Example:
+        >>> import numpy as np
+        >>> checked((np.ones((4, 2)), [0, 1, 0, 1], np.ones((1, 2)), [1])).y.dtype
+        dtype('int32')
     """
     if not isinstance(given, (tuple, list)) or len(given) not in (4, 5):
         kind = type(given).__name__
