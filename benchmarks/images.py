@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import common
@@ -24,6 +23,7 @@ import numpy as np
 import torch
 import widths
 from common import Contender
+from peers import loops
 
 import snljax as snl
 from snljax.models.vision.lenet import LeNet
@@ -93,33 +93,6 @@ def torch_loop(name: str, networks: int, threads: int) -> Callable[[int], None]:
     return train
 
 
-@contextlib.contextmanager
-def torch_processes(name: str, networks: int) -> Iterator[Callable[[int], None]]:
-    """A process a core with its share of the networks; they wait between trainings."""
-    context, pipes, started = multiprocessing.get_context("spawn"), [], []
-    for worker in range(CORES):
-        here, there = context.Pipe()
-        share = len(range(worker, networks, CORES))
-        started.append(context.Process(target=_serve, args=(there, name, share), daemon=True))
-        started[-1].start()
-        there.close()
-        pipes.append(here)
-
-    def train(steps: int) -> None:
-        for pipe in pipes:
-            pipe.send(steps)
-        for pipe in pipes:
-            pipe.recv()
-
-    try:
-        yield train
-    finally:
-        for pipe in pipes:
-            pipe.close()
-        for process in started:
-            process.join()
-
-
 def _serve(pipe: Any, name: str, networks: int) -> None:
     train = torch_loop(name, networks, 1)
     with contextlib.suppress(EOFError):
@@ -134,9 +107,10 @@ def training(name: str, devices: tuple[Any, ...], seconds: float, rounds: int, p
     variants = {f"{p} points on each of {len(devices)} devices": ours(name, p, devices) for p in WIDTHS[name]}
     _, best = common.fastest("snljax", variants, seconds)
     few = 4  # a loop takes each network as long, however many
-    with torch_processes(name, 2 * few) as spread_out:
+    shares = [(name, len(range(worker, 2 * few, CORES))) for worker in range(CORES)]
+    with loops.processes(_serve, shares) as spread_out:
         peers = {f"threads: {n}": Contender(torch_loop(name, few, n), few, multiple=1) for n in sorted({1, CORES})}
-        peers["a process a core"] = Contender(spread_out, 2 * few, multiple=1)
+        peers["a process a core"] = Contender(spread_out.train, 2 * few, multiple=1)
         form, peer = common.fastest("PyTorch", peers, seconds)
         found, others = common.rates({"snljax": best, "PyTorch": peer}, seconds, rounds, patience=20 * seconds)
     ratio = found["snljax"] / found["PyTorch"]

@@ -109,7 +109,7 @@ def check(name: str, devices: tuple[Any, ...]) -> dict[str, float]:
         for other, compiled in ((COMPILED, True), (FUNC, False)):
             one = by_torch(name, given, CORES, compiled)
             worst[other] = _off(one.loss(one.train(CHECK_STEPS)), wanted)
-        with loops.processes(SYSTEMS[name].TORCH, given, CORES) as pool:
+        with loops.written_in_processes(SYSTEMS[name].TORCH, given, CORES) as pool:
             pool.train(CHECK_STEPS)
             worst[EAGER] = _off(loss_of(name, given, pool.weights()), wanted)
     for other, off in worst.items():
@@ -166,7 +166,9 @@ def measure(name: str, devices: tuple[Any, ...], seconds: float, rounds: int, qu
     worst = check(name, devices)
     problem = problem_of(name, snljax(name, 2, devices)[1], CELLS[name])
     with contextlib.ExitStack() as stack:
-        pool = torch and stack.enter_context(loops.processes(SYSTEMS[name].TORCH, _first(problem, 2 * CORES), CORES))
+        pool = torch and stack.enter_context(
+            loops.written_in_processes(SYSTEMS[name].TORCH, _first(problem, 2 * CORES), CORES)
+        )
         chosen, contenders = contend(name, devices, pool, problem, seconds / 3, quick)
         measured, others = common.rates(contenders, seconds, rounds, patience=5 if quick else 15)
     ratios = {n: common.spread(measured[OURS] / found) for n, found in measured.items() if n != OURS}

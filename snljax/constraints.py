@@ -67,7 +67,7 @@ def none() -> Constraint:
     return Constraint(
         lambda key, params: (),
         lambda params, state, t: (params, state, False),
-        lambda params, state: jax.tree.map(lambda w: jnp.ones(jnp.shape(w), bool), params),
+        lambda params, state: _everything(params),
     )
 
 
@@ -102,8 +102,7 @@ def topk(
     Source: paper 000 (dynamic TopK pruning), "TopK Weight Pruning Strategy".
     """
     _check_scope(scope)
-    if every < 1:
-        raise ValueError(f"every: {every} is out of range; allowed: [1, inf)")
+    _check_every(every)
 
     def now(params: Any, state: Any) -> Any:
         return largest(params, keep_fraction, scope, prunable)
@@ -214,13 +213,12 @@ def imp(
     Source: paper 002 (random pruning), Section 5.2 (Frankle and Carbin, "The Lottery Ticket Hypothesis", 2019).
     """
     _check_scope(scope)
-    if every < 1:
-        raise ValueError(f"every: {every} is out of range; allowed: [1, inf)")
+    _check_every(every)
     if not 0 <= rewind_to < every:
         raise ValueError(f"rewind_to: {rewind_to} is out of range; allowed: [0, {every}), the updates of a level")
 
     def init(key: jax.Array, params: Any) -> Levels:
-        return Levels(jax.tree.map(lambda w: jnp.ones(jnp.shape(w), bool), params), params)
+        return Levels(_everything(params), params)
 
     def prune(params: Any, state: Levels, t: jax.Array) -> tuple[Any, Levels]:
         share = (1 - jnp.asarray(prune_fraction, jnp.float32)) ** (t // every)
@@ -257,7 +255,7 @@ def largest(scores: Any, keep_fraction: Any, scope: Scope = "layer", prunable: P
     """
     leaves, tree = jax.tree.flatten(scores)
     ranked = [i for i, chosen in enumerate(pruned_leaves(scores, prunable)) if chosen]
-    found = [jnp.ones(jnp.shape(w), bool) for w in leaves]
+    found = jax.tree.leaves(_everything(scores))
     if scope == "network" and ranked:
         ends = np.cumsum([leaves[i].size for i in ranked])
         together = masks.magnitude(jnp.concatenate([leaves[i].reshape(-1) for i in ranked]), keep_fraction)
@@ -369,6 +367,15 @@ def _uniform(key: jax.Array, params: Any) -> Any:
     leaves, tree = jax.tree.flatten(params)
     keys = [jax.random.fold_in(key, i) for i in range(len(leaves))]
     return jax.tree.unflatten(tree, [jax.random.uniform(k, jnp.shape(w)) for k, w in zip(keys, leaves, strict=True)])
+
+
+def _everything(params: Any) -> Any:
+    return jax.tree.map(lambda w: jnp.ones(jnp.shape(w), bool), params)
+
+
+def _check_every(every: int) -> None:
+    if every < 1:
+        raise ValueError(f"every: {every} is out of range; allowed: [1, inf)")
 
 
 def _check_scope(scope: str) -> None:

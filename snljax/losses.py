@@ -161,7 +161,7 @@ def per_example_gradient_penalty(loss: Callable[..., jax.Array], params: Any, *e
 
     Source: paper 003 (per-example gradient regularisation), Section 2 (the regularised loss).
     """
-    own = jax.vmap(lambda *example: _squared_norm(jax.grad(loss)(params, *example)))(*examples)
+    own = jax.vmap(lambda *example: squared_norm(jax.grad(loss)(params, *example)))(*examples)
     return jnp.mean(own)
 
 
@@ -183,8 +183,22 @@ def full_gradient_penalty(loss: Callable[..., jax.Array], params: Any, *examples
 
     Source: paper 003 (per-example gradient regularisation), Section 4.1 (the formula of FGR).
     """
-    return _squared_norm(jax.grad(lambda p: jnp.mean(jax.vmap(lambda *example: loss(p, *example))(*examples)))(params))
+    return squared_norm(jax.grad(lambda p: jnp.mean(jax.vmap(lambda *example: loss(p, *example))(*examples)))(params))
 
 
-def _squared_norm(tree: Any) -> jax.Array:
+def squared_norm(tree: Any) -> jax.Array:
+    r"""Squared Frobenius norm of all arrays of a tree together.
+
+    .. math:: \lVert W \rVert_F^2 = \sum_i W_i^2
+
+    Args:
+        tree: pytree of arrays, any shapes.
+
+    Returns:
+        The squared norm, scalar.
+
+    Example:
+        >>> float(squared_norm({"w": jnp.array([1.0, 2.0]), "b": jnp.array(3.0)}))
+        14.0
+    """
     return sum((jnp.sum(leaf**2) for leaf in jax.tree.leaves(tree)), start=jnp.zeros(()))

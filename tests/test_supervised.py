@@ -340,6 +340,17 @@ def test_numbers_as_targets_and_bytes_as_inputs():
     assert "test_accuracy" not in found
 
 
+def test_several_numbers_as_targets_and_metrics_that_come_one_by_one():
+    """All metrics that are left where there are no classes."""
+    y = X[:, :2] - X[:, 2:4]
+    model = (lambda key, x: jnp.zeros((x.shape[-1], 2)), lambda w, x: x @ w)
+    arrays = X[:36], y[:36], X[36:], y[36:]
+    experiment = made(model, arrays=arrays, metrics=iter(["test_loss", "test_accuracy", "class_accuracy"]))
+    found = snl.sweep(snl.Grid(experiment, steps=1, learning_rate=0.0), progress=False)
+    assert set(found.data_vars) == {"test_loss", "status", "first_bad_step"}
+    assert float(found.test_loss) == pytest.approx((y[36:] ** 2).sum(1).mean(), rel=1e-5)
+
+
 def test_epochs_are_steps():
     experiment = made(PAIR)
     for size, epochs, steps in ((10, 3, 12), (36, 3, 3), (12, 0.5, 2)):

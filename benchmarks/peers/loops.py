@@ -139,15 +139,15 @@ class Processes:
 
 
 @contextlib.contextmanager
-def processes(system: Written, problem: Problem, workers: int) -> Iterator[Processes]:
-    """They start once and wait between trainings, so that neither their start nor their warm-up is timed."""
-    context, count = multiprocessing.get_context("spawn"), len(next(iter(problem.start.values())))
-    pipes, started = [], []
-    for worker in range(workers):
+def processes(serve: Callable[..., None], shares: list[tuple[Any, ...]]) -> Iterator[Processes]:
+    """A process for each share, running ``serve(pipe, *share)``.
+
+    They start once and wait between trainings, so that neither their start nor their warm-up is timed.
+    """
+    context, pipes, started = multiprocessing.get_context("spawn"), [], []
+    for share in shares:
         here, there = context.Pipe()
-        process = context.Process(
-            target=_serve, args=(there, system, problem, range(worker, count, workers)), daemon=True
-        )
+        process = context.Process(target=serve, args=(there, *share), daemon=True)
         process.start()
         there.close()  # so that the worker's failure ends the wait for it
         pipes.append(here)
@@ -159,6 +159,14 @@ def processes(system: Written, problem: Problem, workers: int) -> Iterator[Proce
             pipe.close()
         for process in started:
             process.join()
+
+
+def written_in_processes(
+    system: Written, problem: Problem, workers: int
+) -> contextlib.AbstractContextManager[Processes]:
+    """A system's networks, each in one of so many processes."""
+    count = len(next(iter(problem.start.values())))
+    return processes(_serve, [(system, problem, range(worker, count, workers)) for worker in range(workers)])
 
 
 def _serve(pipe: Any, system: Written, problem: Problem, mine: range) -> None:

@@ -48,6 +48,27 @@ def chunked_mean(per_sample: Callable[[Any], Any], samples: Any, chunk: int = 10
     return jax.tree.map(lambda v: jnp.sum(v, axis=0) / n, lax.map(one, index))
 
 
+def per_sample(function: Callable[[Any], jax.Array], samples: Any, chunk: int = 1000) -> jax.Array:
+    """A number of each sample, over chunks of fixed size so that memory does not grow with n.
+
+    Args:
+        function: takes a pytree of arrays with leading axis ``chunk`` and returns an array of that length.
+        samples: pytree of arrays with leading axis n.
+        chunk: samples at a time, at least 1; the last chunk is filled up with the first samples.
+
+    Returns:
+        Shape (n,).
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> per_sample(lambda x: x**2, jnp.arange(5.0), chunk=2).tolist()
+        [0.0, 1.0, 4.0, 9.0, 16.0]
+    """
+    n = jax.tree.leaves(samples)[0].shape[0]
+    rows = (jnp.arange(-(-n // chunk) * chunk) % n).reshape(-1, chunk)
+    return lax.map(lambda r: function(jax.tree.map(lambda a: a[r], samples)), rows).reshape(-1)[:n]
+
+
 def loss_and_accuracy(
     outputs: Callable[[Any], tuple[jax.Array, jax.Array]], samples: Any
 ) -> tuple[jax.Array, jax.Array]:

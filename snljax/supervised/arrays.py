@@ -8,8 +8,6 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from snljax.wording import shown
-
 _FORM = "(X, y, X_test, y_test)"
 
 
@@ -56,7 +54,7 @@ def checked(given: Any) -> Data:
             raise ValueError(f"{name}: {_about(inputs)}; allowed: one or more samples, numbers along the first axis")
         if inputs.dtype.kind == "f" and not np.isfinite(inputs).all():
             raise ValueError(
-                f"{name}: {_number(~np.isfinite(inputs))} numbers are NaN or infinite; allowed: finite ones"
+                f"{name}: {int((~np.isfinite(inputs)).sum())} numbers are NaN or infinite; allowed: finite ones"
             )
     if x.shape[1:] != x_test.shape[1:] or x.dtype.kind != x_test.dtype.kind:
         raise ValueError(f"X_test: {_about(x_test)} with X {_about(x)}; allowed: samples of one shape and kind")
@@ -105,7 +103,3 @@ def _floats(a: NDArray) -> NDArray:
 
 def _about(a: NDArray) -> str:
     return f"{a.dtype} of shape {a.shape}"
-
-
-def _number(bad: NDArray) -> str:
-    return shown(int(bad.sum()))

@@ -99,8 +99,8 @@ def supervised(
     Source: none (an interface); noise on inputs and pruning as in paper 000, Appendix A.2, penalties as in paper 003.
     """
     given = dict(fields or {})
-    unknown = [n for n in metrics or () if n not in METRICS]
-    if unknown:
+    measured = tuple(n for n in METRICS if n not in _ON_REQUEST) if metrics is None else tuple(metrics)
+    if unknown := [n for n in measured if n not in METRICS]:
         raise ValueError(f"metrics: {shown(unknown[0])}; {nearest(unknown[0], METRICS)}allowed: {', '.join(METRICS)}")
     if isinstance(loss, str) and loss not in _LOSSES:
         raise ValueError(f"loss: {loss!r}; {nearest(loss, _LOSSES)}allowed: {', '.join(_LOSSES)}, or a function")
@@ -112,8 +112,7 @@ def supervised(
         augment=augment,
         weigh=weights or _first_ranks,
         prunable=prunable,
-        metrics=frozenset(METRICS if metrics is None else metrics)
-        - (frozenset(_ON_REQUEST) if metrics is None else set()),
+        metrics=frozenset(measured),
     )
     if callable(data):
         read = functools.partial(_read, pieces, data)

@@ -84,7 +84,7 @@ def config_class(name: str, given: Mapping[str, Any], without: Collection[str] =
     for key, value in given.items():
         if key in specified and not isinstance(value, dataclasses.Field):
             kind, own = specified[key]
-            specified[key] = kind, field(kind(value), **{k: v for k, v in own.metadata.items()})
+            specified[key] = kind, field(kind(value), **own.metadata)
             continue
         made = value if isinstance(value, dataclasses.Field) else field(value, static=isinstance(value, str))
         kind = type(made.default)

@@ -15,6 +15,8 @@ from snljax.supervised.arrays import Data
 from snljax.supervised.networks import network
 
 ORDERS = 16  # of the samples; those of ORDERS² epochs follow from them
+# Metrics that targets which are numbers have not.
+OF_CLASSES = {"train_accuracy", "test_accuracy", "noisy_test_accuracy", "class_accuracy", "correct", "test_correct"}
 
 
 class Pieces(NamedTuple):
@@ -197,8 +199,7 @@ def _gradient(
         if config.penalty == "pegr":
             own = losses.per_example_gradient_penalty(of_one, params, x, targets, weights) * count / total
         else:
-            gradient = jax.grad(lambda p: loss(p)[0])(params)
-            own = jnp.asarray(sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(gradient)))
+            own = losses.squared_norm(jax.grad(lambda p: loss(p)[0])(params))
         return value + config.penalty_weight * own, changed
 
     if config.penalty == "none":
@@ -234,77 +235,59 @@ def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -
     kept = rule.masks(state.params, state.held)
     params = constraints.held(state.params, kept)
     wanted, classes = pieces.metrics, len(data.tested)
-    n = min(config.measured, len(data.x))
-    weights = pieces.weigh(config, draw.ranks, data.more)[:n]
-    given = labels(config, draw, data, jnp.arange(n))
 
-    def outputs(x: jax.Array) -> jax.Array:
-        return net.apply(params, state.other, x, None, False)[0]
+    def outputs(noise: str | None, x: Any, rows: jax.Array) -> jax.Array:
+        seen = inputs(x) if noise is None else noisy(config, draw, x, rows, train=noise == "train")
+        return net.apply(params, state.other, seen, None, False)[0]
 
-    def weighed(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> tuple[jax.Array, jax.Array]:
-        hit = _hits(outputs, targets) if classes else jnp.zeros(len(outputs))
-        return weights * _losses(pieces, outputs, targets, classes), weights * hit
+    def means(noise: str | None, x: Any, targets: Any, weights: jax.Array) -> tuple[jax.Array, ...]:
+        """Loss, hits and hits of each class, weighted."""
 
-    def training(samples: Any) -> Any:
-        x, rows, target, weight = samples
-        return weighed(outputs(noisy(config, draw, x, rows, train=True)), target, weight)
+        def each(samples: Any) -> tuple[jax.Array, ...]:
+            x, rows, target, weight = samples
+            found = outputs(noise, x, rows)
+            hit = weight * _hits(found, target) if classes else jnp.zeros(len(found))
+            of_class = hit[:, None] * jax.nn.one_hot(target, classes) if classes else hit
+            return weight * _losses(pieces, found, target, classes), hit, of_class
 
-    def testing(samples: Any) -> Any:
-        x, target, one = samples
-        loss, hit = weighed(outputs(inputs(x)), target, one)
-        return loss, hit, hit[:, None] * jax.nn.one_hot(target, classes) if classes else hit
+        return evaluation.chunked_mean(each, (x, jnp.arange(len(x)), targets, weights), chunk(x))
 
-    def noisy_testing(samples: Any) -> Any:
-        x, rows, target, one = samples
-        return weighed(outputs(noisy(config, draw, x, rows, train=False)), target, one)
+    def correct(noise: str | None, x: Any, targets: Any) -> jax.Array:
+        samples = x, jnp.arange(len(x)), jnp.asarray(targets)
+        return evaluation.per_sample(lambda s: _hits(outputs(noise, s[0], s[1]), s[2]), samples, chunk(x))
 
-    def hits(samples: Any) -> jax.Array:
-        x, rows, target, train = samples
-        seen = noisy(config, draw, x, rows, train=True) if train else inputs(x)
-        return _hits(outputs(seen), target)
+    def given(n: int) -> jax.Array:
+        return labels(config, draw, data, jnp.arange(n))
 
-    ones, tests, size = jnp.ones(len(data.x_test)), len(data.x_test), chunk(data.x)
-    found: dict[str, Any] = dict.fromkeys(Metrics._fields)
+    found: dict[str, Any] = {}
     if wanted & {"train_loss", "train_accuracy"}:
-        rows = jnp.arange(n)
-        loss, hit = evaluation.chunked_mean(training, (data.x[:n], rows, given, weights), size)
+        n = min(config.measured, len(data.x))
+        weights = pieces.weigh(config, draw.ranks, data.more)[:n]
+        loss, hit, _ = means("train", data.x[:n], given(n), weights)
         share = jnp.where(jnp.sum(weights) > 0, jnp.sum(weights), jnp.nan) / n  # nothing was trained on
-        found |= {"train_loss": loss / share} | ({"train_accuracy": hit / share} if classes else {})
+        found |= {"train_loss": loss / share, "train_accuracy": hit / share}
+    tests = len(data.x_test)
     if wanted & {"test_loss", "test_accuracy", "class_accuracy"}:
-        loss, hit, of_class = evaluation.chunked_mean(testing, (data.x_test, data.y_test, ones), size)
-        found["test_loss"] = loss
-        if classes:
-            found["test_accuracy"] = hit
-            found["class_accuracy"] = of_class * tests / data.tested
+        loss, hit, of_class = means(None, data.x_test, data.y_test, jnp.ones(tests))
+        found |= {"test_loss": loss, "test_accuracy": hit, "class_accuracy": of_class * tests / data.tested}
     if wanted & {"noisy_test_loss", "noisy_test_accuracy"}:
-        samples = data.x_test, jnp.arange(tests), data.y_test, ones
-        loss, hit = evaluation.chunked_mean(noisy_testing, samples, size)
-        found |= {"noisy_test_loss": loss} | ({"noisy_test_accuracy": hit} if classes else {})
+        loss, hit, _ = means("test", data.x_test, data.y_test, jnp.ones(tests))
+        found |= {"noisy_test_loss": loss, "noisy_test_accuracy": hit}
+    if "correct" in wanted:
+        found["correct"] = correct("train", data.x, given(len(data.x)))
+    if "test_correct" in wanted:
+        found["test_correct"] = correct(None, data.x_test, data.y_test)
     chosen = constraints.pruned_leaves(params, pieces.prunable)
-    if "density" in wanted and any(chosen):
+    if any(chosen):
         masks = [m for m, c in zip(jax.tree.leaves(kept), chosen, strict=True) if c]
         found["density"] = jnp.stack([jnp.mean(m.astype(jnp.zeros(()).dtype)) for m in masks])
-    if "correct" in wanted and classes:
-        rows = jnp.arange(len(data.x))
-        given = labels(config, draw, data, rows)
-        found["correct"] = _by_chunk(lambda s: hits((*s, True)), (data.x, rows, given), size)
-    if "test_correct" in wanted and classes:
-        found["test_correct"] = _by_chunk(
-            lambda s: hits((*s, False)), (data.x_test, jnp.arange(tests), jnp.asarray(data.y_test)), size
-        )
-    return Metrics(**{name: value if name in wanted else None for name, value in found.items()})
+    said = wanted if classes else wanted - OF_CLASSES
+    return Metrics(**{name: found.get(name) if name in said else None for name in Metrics._fields})
 
 
 def chunk(x: Any) -> int:
     """Samples at a time when a network is measured: few enough for what lies between its layers to stay in caches."""
     return max(1, min(1000, 50_000 // max(1, x[0].size)))
-
-
-def _by_chunk(function: Callable[[Any], jax.Array], samples: Any, size: int) -> jax.Array:
-    """A number for each sample, a chunk at a time."""
-    n = len(jax.tree.leaves(samples)[0])
-    rows = (jnp.arange(-(-n // size) * size) % n).reshape(-1, size)
-    return jax.lax.map(lambda r: function(jax.tree.map(lambda a: a[r], samples)), rows).reshape(-1)[:n]
 
 
 def _hits(outputs: jax.Array, targets: jax.Array) -> jax.Array:
