@@ -142,6 +142,14 @@ class Campaign:
                     found.append(int(file.name.partition("-")[2]))
         return found
 
+    def kill_a_worker(self):
+        """False if there is none; one that started late is ended with the broken pool that it belongs to."""
+        for worker in self.random.sample(found := self.workers(), len(found)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+                return True
+        return False
+
     def strike(self, kind, forms, restart=True, soon=False):
         """Kill one process, at the start, in training or in writing."""
         for form in forms if restart else ():
@@ -160,9 +168,7 @@ class Campaign:
             struck = self.until(lambda: not trap.exists(), forms)
             trap.unlink(missing_ok=True)
         elif kind == "worker":
-            struck = self.until(self.workers, forms)
-            if struck:
-                os.kill(self.random.choice(self.workers()), signal.SIGKILL)
+            struck = self.until(self.kill_a_worker, forms)
         else:
             victim = self.drivers[self.random.choice([f for f in forms if self.drivers[f].poll() is None] or forms)]
             victim.kill()
