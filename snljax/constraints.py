@@ -259,21 +259,29 @@ def largest(scores: Any, keep_fraction: Any, scope: Scope = "layer", prunable: P
     if scope == "network" and ranked:
         ends = np.cumsum([leaves[i].size for i in ranked])
         together = masks.magnitude(jnp.concatenate([leaves[i].reshape(-1) for i in ranked]), keep_fraction)
-        rows = jnp.split(together, ends[:-1])
+        rows = dict(zip(ranked, jnp.split(together, ends[:-1]), strict=True))
     else:
         given = jax.tree.leaves(keep_fraction)
         shares = given if len(given) == len(leaves) else given * len(leaves)
-        rows = [_of_layer(leaves[i], shares[i], scope) for i in ranked]
-    for i, row in zip(ranked, rows, strict=True):
+        rows = _by_layer({i: leaves[i] for i in ranked}, shares, scope)
+    for i, row in rows.items():
         found[i] = row.reshape(leaves[i].shape)
     return jax.tree.unflatten(tree, found)
 
 
-def _of_layer(w: jax.Array, share: Any, scope: Scope) -> jax.Array:
-    if scope == "layer":
-        return masks.magnitude(w, share)
-    filters = w.reshape(-1, w.shape[-1]).T
-    return jax.vmap(masks.magnitude, (0, None))(filters, share).T
+def _by_layer(layers: dict[int, jax.Array], shares: list[Any], scope: Scope) -> dict[int, jax.Array]:
+    """Masks of each layer, or of its filters; layers of one size together, which compiles faster."""
+    groups: dict[tuple[int, int], list[int]] = {}
+    for i, w in layers.items():
+        filters = 1 if scope == "layer" else w.shape[-1]
+        groups.setdefault((w.size // filters, filters), []).append(i)
+    found = {}
+    for shape, group in groups.items():
+        rows = jnp.stack([layers[i].reshape(shape) for i in group])
+        share = jnp.stack([jnp.asarray(shares[i]) for i in group])
+        kept = jax.vmap(jax.vmap(masks.magnitude, (-1, None), -1))(rows, share)
+        found |= dict(zip(group, kept, strict=True))
+    return found
 
 
 def held(params: Any, kept: Any) -> Any:

@@ -26,7 +26,7 @@ def describe(experiment: str | Experiment) -> str:
     """
     own = experiments.get(experiment) if isinstance(experiment, str) else experiment
     entry = experiments.NAMES.get(own.name)
-    title = f"{own.name}: {papers.cite(entry.paper)}" if entry else own.name
+    title = f"{own.name}: {', '.join(map(papers.cite, entry.papers))}" if entry else own.name
     readings = readings_of(own)
     first = next(iter(readings))
     rows: list[tuple[str, ...]] = [

@@ -158,20 +158,21 @@ def test_list_names_everything_under_its_paper(capsys):
     for line in lines:
         where = line if line in cited else where
         below[" ".join(line.split()[1:3])] = where, line
-    for name, (paper, summary) in experiments.NAMES.items():
-        assert below[f"run {name}"][0] == papers.cite(paper)
+    for name, (numbers, summary) in experiments.NAMES.items():
+        assert below[f"run {name}"][0] == papers.cite(numbers[-1])
         assert below[f"run {name}"][1].endswith(f" {summary}")
     for name, figure in figures.NAMES.items():
-        assert below[f"reproduce {name}"][0] == papers.cite(experiments.NAMES[figure.experiment].paper)
+        assert below[f"reproduce {name}"][0] == papers.cite(figure.paper)
         assert below[f"reproduce {name}"][1].endswith(f" {figure.summary}")
-    assert len(lines) == len(papers.PAPERS) + len(experiments.NAMES) + len(figures.NAMES)
+    runs = sum(len(entry.papers) for entry in experiments.NAMES.values())
+    assert len(lines) == len(papers.PAPERS) + runs + len(figures.NAMES)
 
 
 @pytest.mark.parametrize("name", experiments.NAMES)
 def test_a_listed_experiment_says_the_same_of_itself(name):
     (first, *_) = experiments.get(name).Config.__doc__.splitlines()
     assert first.endswith(experiments.NAMES[name].summary)
-    assert f"paper {experiments.NAMES[name].paper}" in first
+    assert all(number in first for number in experiments.NAMES[name].papers)
 
 
 def test_help_of_an_experiment_names_its_fields_and_metrics(capsys):

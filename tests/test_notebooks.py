@@ -8,7 +8,7 @@ from nbclient import NotebookClient
 
 NOTEBOOKS = pathlib.Path(__file__).parent.parent / "notebooks"
 SMALL = {
-    "topk_heatmap": "cells, seeds, steps = 3, 2, 20",
+    "topk_heatmap": "cells, seeds, steps = 3, 2, 5",
     "gradient_regularization": "seeds, steps, close_at, weights, algorithms = 2, 20, 10, 3, ['pegr']",
     "random_pruning": "kept, seeds, steps, pruned, runs, run_steps = [1.0, 0.2, 0.02], 2, 10, [0, 0.5], 2, 5",
     "contrastive": "epsilons, seeds, steps, pairs, alphas, masks = [0.3, 1.0], 2, 3, 50, [0.0, 0.5], ['magnitude']",

@@ -28,10 +28,10 @@ def list_all(_: argparse.Namespace) -> None:
     for number in papers.PAPERS:
         print(papers.cite(number))
         for name, experiment in experiments.NAMES.items():
-            if experiment.paper == number:
+            if number in experiment.papers:
                 _line("run", name, experiment.summary)
                 for label, figure in figures.NAMES.items():
-                    if figure.experiment == name:
+                    if (figure.experiment, figure.paper) == (name, number):
                         _line("reproduce", label, figure.summary)
 
 

@@ -12,20 +12,21 @@ if TYPE_CHECKING:
 
 
 class Entry(NamedTuple):
-    """What a list says of an experiment. paper: its number in `snljax.papers`. summary: what it asks, one line."""
+    """What a list says of an experiment. papers: numbers in `snljax.papers`. summary: what it asks, one line."""
 
-    paper: str
+    papers: tuple[str, ...]
     summary: str
 
 
 # Experiment name, which is that of its module here -> entry. Its Config's first line ends with the same summary.
 NAMES = {
-    "topk_pruning": Entry("000", "does pruning suppress noise or lose the signal?"),
-    "heterogeneous_noise": Entry("001", "when does memorised noise help to generalise?"),
-    "influence_removal": Entry("001", "which images can a network do without?"),
-    "random_pruning": Entry("002", "how much helps, how much is too much?"),
-    "gradient_regularization": Entry("003", "does penalising per-example gradients suppress noise?"),
-    "contrastive": Entry("004", "does a minority feature get neurons of its own?"),
+    "topk_pruning": Entry(("000",), "does pruning suppress noise or lose the signal?"),
+    "heterogeneous_noise": Entry(("001",), "when does memorised noise help to generalise?"),
+    "influence_removal": Entry(("001",), "which images can a network do without?"),
+    "random_pruning": Entry(("002",), "how much helps, how much is too much?"),
+    "gradient_regularization": Entry(("003",), "does penalising per-example gradients suppress noise?"),
+    "image_classification": Entry(("000", "002", "003"), "do pruning and penalties suppress noise?"),
+    "contrastive": Entry(("004",), "does a minority feature get neurons of its own?"),
 }
 
 

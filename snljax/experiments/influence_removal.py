@@ -21,6 +21,7 @@ from snljax.experiment import field, metric
 from snljax.measures import memorization
 from snljax.models.vision.lenet import LeNet
 from snljax.supervised.door import supervised
+from snljax.supervised.fields import module_level
 
 FIELDS = {
     "remove_high": field(0.0, symbol="removed, highest", help="share of highest influence", range="[0, 1)"),
@@ -88,9 +89,9 @@ TRAINED = supervised(
 )
 
 
-Config = TRAINED.Config
-Config.__doc__ = "Influence removal (paper 001): which images can a network do without?"
-Config.__module__, Config.__name__, Config.__qualname__ = __name__, "Config", "Config"  # found by its name on workers
+Config = module_level(
+    TRAINED.Config, __name__, "Influence removal (paper 001): which images can a network do without?"
+)
 
 
 # Functions of this module, which a process that sweeps again knows by their names.

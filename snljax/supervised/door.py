@@ -53,7 +53,7 @@ def supervised(
               \qquad W \leftarrow W \odot M
 
     With it come the fields ``learning_rate``, ``epochs`` or ``steps``, ``batch_size``, ``noise_std`` (:math:`\sigma_p`:
-    each sample has one Gaussian noise per seed; bytes are divided by 255 first), ``label_noise``, ``train_fraction``,
+    each sample has one Gaussian noise per seed; bytes are divided by 255 first), ``fresh_noise``, ``label_noise``, ``train_fraction``,
     ``pruning`` ("none", "topk", "random", "magnitude", "erdos_renyi", "imp"), ``keep_fraction``, ``prune_every``,
     ``prune_scope``, ``prune_fraction``, ``rewind_to``, ``penalty`` ("none", "pegr", "fgr"), ``penalty_weight``
     (:math:`\lambda`), ``close_at`` and ``measured``; ``snl.describe(experiment)`` says what each means. All networks of

@@ -30,6 +30,7 @@ OWN: Mapping[str, tuple[type, Any]] = types.MappingProxyType(
             float,
             field(0.0, symbol=r"$\sigma_p$", help="standard deviation of noise on training inputs", range="[0, inf)"),
         ),
+        "fresh_noise": (bool, field(False, static=True, help="new noise in each epoch, not one for each sample")),
         "label_noise": (float, field(0.0, help="share of training labels that are wrong", range="[0, 1]")),
         "train_fraction": (float, field(1.0, help="share of the training samples that is used", range="(0, 1]")),
         "pruning": (str, field("none", static=True, help="what holds weights at zero", choices=PRUNING)),
@@ -96,6 +97,26 @@ def config_class(name: str, given: Mapping[str, Any], without: Collection[str] =
     fields = [(key, kind, _copied(made)) for key, (kind, made) in specified.items()]
     made_class = dataclasses.make_dataclass(f"{name}_config", fields, frozen=True)
     return jax.tree_util.register_dataclass(made_class)
+
+
+def module_level(config: type, module: str, doc: str) -> type:
+    """The same class, said to stand in a module as ``Config``, so that other processes find it by that name.
+
+    Args:
+        config: from `config_class`.
+        module: the module's ``__name__``.
+        doc: its first line says what the experiment asks.
+
+    Returns:
+        The class.
+
+    Example:
+        >>> module_level(config_class("own", {}), "mine", "What is it?").__qualname__
+        'Config'
+    """
+    config.__doc__, config.__module__ = doc, module
+    config.__name__ = config.__qualname__ = "Config"
+    return config
 
 
 def _copied(made: Any) -> Any:

@@ -61,12 +61,16 @@ class Draw(NamedTuple):
 
 
 class State(NamedTuple):
-    """params, other: of the network. descent: of the optimiser. held: of the constraint."""
+    """params, other: of the network. descent: of the optimiser. held: of the constraint.
+
+    early: ``other`` as it was after ``rewind_to`` steps; () where nothing goes back to it.
+    """
 
     params: Any
     other: Any
     descent: Any
     held: Any
+    early: Any
 
 
 class Metrics(NamedTuple):
@@ -140,28 +144,36 @@ def draw(pieces: Pieces, config: Any, key: jax.Array, data: Data) -> Draw:
 def init(pieces: Pieces, config: Any, draw: Draw, data: Data) -> State:
     """The network before the first update."""
     held = constraint(pieces, config).init(jax.random.fold_in(draw.key, 0), draw.params)
-    return State(draw.params, draw.other, pieces.optimizer(config).init(draw.params), held)
+    early = draw.other if _rewinds(pieces, config) else ()
+    return State(draw.params, draw.other, pieces.optimizer(config).init(draw.params), held, early)
+
+
+def _rewinds(pieces: Pieces, config: Any) -> bool:
+    """Whether levels go back to weights after some steps; else they go back to the first ones, if at all."""
+    return pieces.constraint is None and config.pruning == "imp" and config.rewind_to > 0
 
 
 def step(pieces: Pieces, config: Any, draw: Draw, state: State, t: jax.Array, data: Data) -> State:
     """Pruning, and then one update on the next batch."""
     params, held, restart = constraint(pieces, config).apply(state.params, state.held, t)
-    descent = state.descent
+    descent, other, early = state.descent, state.other, state.early
+    if _rewinds(pieces, config):
+        early = jax.lax.cond(t == config.rewind_to, lambda now, then: now, lambda now, then: then, other, early)
     if restart is not False:
-        begun = pieces.optimizer(config).init(params)
-        descent = jax.lax.cond(restart, lambda old, new: new, lambda old, new: old, descent, begun)
+        begun = pieces.optimizer(config).init(params), early if _rewinds(pieces, config) else draw.other
+        descent, other = jax.lax.cond(restart, lambda old, new: new, lambda old, new: old, (descent, other), begun)
     size, batches, last = epoch_batches(config, len(data.x))
 
     def on(count: int) -> Callable[..., Any]:
         return lambda params, other: _gradient(pieces, config, draw, params, other, t, count, data)
 
     if last == size:
-        gradient, other = on(size)(params, state.other)
+        gradient, other = on(size)(params, other)
     else:  # a shorter batch costs what it holds
         short = t % batches == batches - 1
-        gradient, other = jax.lax.cond(short, on(last), on(size), params, state.other)
+        gradient, other = jax.lax.cond(short, on(last), on(size), params, other)
     updates, descent = pieces.optimizer(config).update(gradient, descent, params)
-    return State(optax.apply_updates(params, updates), other, descent, held)
+    return State(optax.apply_updates(params, updates), other, descent, held, early)
 
 
 def batch(config: Any, draw: Draw, t: jax.Array, count: int, n: int) -> jax.Array:
@@ -178,7 +190,7 @@ def _gradient(
 ) -> tuple[Any, Any]:
     """Of the training loss on a batch; and what the network changed beside its parameters."""
     net, rows = network(pieces.model, config, len(data.tested)), batch(config, draw, t, count, len(data.x))
-    x = noisy(config, draw, data.x[rows], rows, train=True)
+    x = noisy(config, draw, data.x[rows], rows, train=True, epoch=t // epoch_batches(config, len(data.x))[1])
     key = jax.random.fold_in(jax.random.fold_in(draw.key, 3), t)
     if pieces.augment is not None:
         x = pieces.augment(jax.random.fold_in(key, 0), x)
@@ -209,10 +221,17 @@ def _gradient(
     return jax.lax.cond(is_open, jax.grad(penalised, has_aux=True), jax.grad(loss, has_aux=True), params)
 
 
-def noisy(config: Any, draw: Draw, x: Any, rows: jax.Array, train: bool) -> jax.Array:
-    """Samples as networks see them, each with its own noise, the same each time and for all networks of a seed."""
+def noisy(
+    config: Any, draw: Draw, x: Any, rows: jax.Array, train: bool, epoch: int | jax.Array = 0
+) -> jax.Array:
+    """Samples as networks see them, each with its own noise, for all networks of a seed the same.
+
+    Where noise is fresh it is another in each epoch of training; what is measured has that of the first.
+    """
     clean = inputs(x)
     key = jax.random.fold_in(draw.key, 1 if train else 2)
+    if train and config.fresh_noise:
+        key = jax.random.fold_in(key, epoch)
 
     def add(x: jax.Array) -> jax.Array:
         normal = jax.vmap(lambda row: jax.random.normal(jax.random.fold_in(key, row), clean.shape[1:]))(rows)

@@ -22,8 +22,8 @@ class CNN(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> images = jnp.zeros((3, 28, 28, 1))
-        >>> params = CNN().init(jax.random.key(0), images)
-        >>> CNN().apply(params, images).shape, sum(p.size for p in jax.tree.leaves(params))
+        >>> logits, params = jax.jit(CNN().init_with_output)(jax.random.key(0), images)
+        >>> logits.shape, sum(p.size for p in jax.tree.leaves(params))
         ((3, 10), 28938)
 
     Source: paper 000 (dynamic TopK pruning), Appendix A.2 (its CNN; the sizes are ours).

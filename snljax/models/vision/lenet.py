@@ -29,8 +29,8 @@ class LeNet(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> images = jnp.zeros((3, 28, 28, 1))
-        >>> params = LeNet().init(jax.random.key(0), images)
-        >>> LeNet().apply(params, images).shape, sum(p.size for p in jax.tree.leaves(params))
+        >>> logits, params = jax.jit(LeNet().init_with_output)(jax.random.key(0), images)
+        >>> logits.shape, sum(p.size for p in jax.tree.leaves(params))
         ((3, 10), 61706)
 
     Source: paper 001 (benign overfitting and long tails), Section 5.2 (LeCun et al., 1998).

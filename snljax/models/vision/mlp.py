@@ -20,8 +20,8 @@ class MLP(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> images = jnp.zeros((3, 28, 28, 1))
-        >>> params = MLP().init(jax.random.key(0), images)
-        >>> MLP().apply(params, images).shape, sum(p.size for p in jax.tree.leaves(params))
+        >>> logits, params = jax.jit(MLP().init_with_output)(jax.random.key(0), images)
+        >>> logits.shape, sum(p.size for p in jax.tree.leaves(params))
         ((3, 10), 1863690)
 
     Source: paper 002 (random pruning), Section 5.2.

@@ -24,8 +24,8 @@ class ViT(nn.Module):
     Example:
         >>> import jax, jax.numpy as jnp
         >>> images = jnp.zeros((3, 28, 28, 1))
-        >>> params = ViT().init(jax.random.key(0), images)
-        >>> ViT().apply(params, images).shape, sum(p.size for p in jax.tree.leaves(params))
+        >>> logits, params = jax.jit(ViT().init_with_output)(jax.random.key(0), images)
+        >>> logits.shape, sum(p.size for p in jax.tree.leaves(params))
         ((3, 10), 138890)
 
     Source: paper 000 (dynamic TopK pruning), Appendix B.2 (its Vision Transformer; the sizes are ours).

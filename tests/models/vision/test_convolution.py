@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -22,7 +24,7 @@ def inputs(channels, height, width, features, kernel, n=5, networks=1):
 
 @pytest.mark.parametrize(
     ("channels", "height", "width", "features", "kernel"),
-    [(1, 12, 12, 6, 5), (3, 11, 8, 2, 3), (2, 9, 14, 3, 5), (4, 6, 6, 1, 1), (2, 6, 7, 2, 5)],
+    [(1, 12, 12, 6, 5), (3, 11, 8, 2, 3), (4, 6, 6, 1, 1), (2, 6, 7, 2, 5)],
 )
 def test_the_product_is_the_convolution(channels, height, width, features, kernel):
     """And so are the gradients, of images too; an odd last row or column is left out of both."""
@@ -34,7 +36,7 @@ def test_the_product_is_the_convolution(channels, height, width, features, kerne
         return jnp.sum(jnp.sin(y)), y
 
     found, wanted = (
-        jax.value_and_grad(lambda *a, f=f: loss(f, *a), (0, 1, 2), has_aux=True)(x, weights[0], bias[0])
+        jax.jit(jax.value_and_grad(functools.partial(loss, f), (0, 1, 2), has_aux=True))(x, weights[0], bias[0])
         for f in (by_product, by_convolution)
     )
     chex.assert_trees_all_close(found, wanted, rtol=2e-4, atol=2e-5)
@@ -50,7 +52,7 @@ def test_many_networks_at_once_are_each_by_itself():
 def test_no_convolution_is_compiled_on_a_cpu():
     layer = PooledConvolution(4)
     x = jnp.zeros((1, 12, 12, 3))
-    params = layer.init(jax.random.key(0), x)
+    params = jax.eval_shape(layer.init, jax.random.key(0), x)
     text = jax.jit(layer.apply).lower(params, x).compile().as_text()
     assert " convolution(" not in text
     assert " dot(" in text
@@ -65,12 +67,12 @@ def test_an_even_kernel_is_refused(one_line):
 @pytest.mark.parametrize(("model", "size"), [(CNN, 28_938), (MLP, 1_863_690)])
 def test_sizes_and_the_factor_of_the_width(model, size):
     """As the docstrings say; half the width has half the filters or units in each hidden layer."""
-    images = jnp.zeros((2, 28, 28, 1))
-    params = model().init(jax.random.key(0), images)
+    images, key = jnp.zeros((2, 28, 28, 1)), jax.random.key(0)
+    params = jax.eval_shape(model().init, key, images)
     assert sum(p.size for p in jax.tree.leaves(params)) == size
     half = model(num_classes=3, width=0.5)
-    narrow = half.init(jax.random.key(0), images)
-    logits = half.apply(narrow, images)
+    narrow = jax.eval_shape(half.init, key, images)
+    logits = jax.eval_shape(half.apply, narrow, images)
     chex.assert_shape(logits, (2, 3))
     chex.assert_type(logits, jnp.float32)
     biases = [p.shape[0] for p in jax.tree.leaves(params) if p.ndim == 1]

@@ -37,16 +37,16 @@ def reference(params, images):
 @pytest.mark.parametrize("shape", [(28, 28, 1), (9, 13, 3)])
 def test_against_lax(shape):
     images = jax.random.normal(jax.random.key(0), (3, *shape))
-    params = LeNet(7).init(jax.random.key(1), images)
-    logits = LeNet(7).apply(params, images)
+    params = jax.jit(LeNet(7).init)(jax.random.key(1), images)
+    logits = jax.jit(LeNet(7).apply)(params, images)
     chex.assert_shape(logits, (3, 7))
     chex.assert_type(logits, jnp.float32)
-    np.testing.assert_allclose(logits, reference(params, images), rtol=2e-4, atol=2e-5)
+    np.testing.assert_allclose(logits, jax.jit(reference)(params, images), rtol=2e-4, atol=2e-5)
 
 
 def test_size_of_the_original():
     """61,706 numbers for 28 × 28 grey pixels, as LeNet-5 with full connections has."""
-    params = LeNet().init(jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
+    params = jax.eval_shape(LeNet().init, jax.random.key(0), jnp.zeros((1, 28, 28, 1)))
     assert sum(p.size for p in jax.tree.leaves(params)) == 61_706
 
 

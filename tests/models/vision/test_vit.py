@@ -27,10 +27,11 @@ def test_only_positions_tell_patches_apart():
     params = jax.jit(ViT(depth=1).init)(jax.random.key(1), IMAGES)
     tiles = IMAGES.reshape(3, 7, 4, 7, 4, 1)
     moved = tiles[:, ::-1, :, jnp.array([3, 0, 1, 2, 6, 5, 4])].reshape(IMAGES.shape)
-    logits = ViT(depth=1).apply(params, jnp.concatenate([IMAGES, moved]))
+    apply = jax.jit(ViT(depth=1).apply)
+    logits = apply(params, jnp.concatenate([IMAGES, moved]))
     assert float(jnp.abs(logits[:3] - logits[3:]).max()) > 1e-4
     params["params"]["position_embedding"] = jnp.zeros_like(params["params"]["position_embedding"])
-    logits = ViT(depth=1).apply(params, jnp.concatenate([IMAGES, moved]))
+    logits = apply(params, jnp.concatenate([IMAGES, moved]))
     np.testing.assert_allclose(logits[:3], logits[3:], rtol=1e-4, atol=1e-5)
 
 
