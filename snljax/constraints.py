@@ -275,7 +275,7 @@ def _by_layer(layers: dict[int, jax.Array], shares: list[Any], scope: Scope) -> 
     for i, w in layers.items():
         filters = 1 if scope == "layer" else w.shape[-1]
         groups.setdefault((w.size // filters, filters), []).append(i)
-    found = {}
+    found: dict[int, jax.Array] = {}
     for shape, group in groups.items():
         rows = jnp.stack([layers[i].reshape(shape) for i in group])
         share = jnp.stack([jnp.asarray(shares[i]) for i in group])

@@ -90,6 +90,29 @@ def load(
     return found._replace(images=image_files.resized(found.images, size))
 
 
+def at_hand(name: str) -> bool:
+    """Whether an official set can be loaded without a download.
+
+    Args:
+        name: as for `load`.
+
+    Returns:
+        Whether the folder that SNLJAX_DATA names, or the cache, holds it.
+
+    Example:
+        >>> at_hand("digits"), at_hand("no set")
+        (True, False)
+    """
+    if name not in downloads.ARCHIVES:
+        return name == "digits"
+    forms = image_files.FORMS[name]
+    try:
+        downloads.find(name, lambda folder: any(form.held_by(folder) for form in forms), None, download=False)
+    except ValueError:
+        return False
+    return True
+
+
 def _positive(number: object) -> bool:
     return isinstance(number, int) and number > 0
 

@@ -89,9 +89,7 @@ TRAINED = supervised(
 )
 
 
-Config = module_level(
-    TRAINED.Config, __name__, "Influence removal (paper 001): which images can a network do without?"
-)
+Config = module_level(TRAINED.Config, __name__, "Influence removal (paper 001): which images can a network do without?")
 
 
 # Functions of this module, which a process that sweeps again knows by their names.

@@ -13,22 +13,32 @@ __all__ = ["NAMES", "Computed", "Entry", "Figure", "Preset", "Sweep", "get"]
 
 
 class Entry(NamedTuple):
-    """What a list of figures prints. module: of this package. experiment: whose paper it is of. summary: one line."""
+    """What a list of figures prints. module: of this package. experiment: that it trains, or that is nearest to it.
+
+    paper: its number. summary: one line.
+    """
 
     module: str
     experiment: str
+    paper: str
     summary: str
 
 
-_FIGURES: dict[tuple[str, str], dict[str, str]] = {  # (module, experiment) -> figure -> summary
-    ("topk_pruning", "topk_pruning"): {
+_FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment, paper) -> figure -> summary
+    ("topk_pruning", "topk_pruning", "000"): {
         "topk-heatmap": (
             "Fig. 1 and 2 of paper 000: test loss over noise level and kept weights, with both boundary curves"
         ),
         "topk-boundary": "the upper boundary of paper 000 at 5000 steps, beyond the plotted range, under both readings",
         "topk-protocols": "under which pruning protocol does over-pruning appear? (ours, on paper 000)",
     },
-    ("heterogeneous_noise", "heterogeneous_noise"): {
+    ("topk_images", "image_classification", "000"): {
+        "topk-mnist": "Figure 3 of paper 000: test accuracy and training loss of a CNN on MNIST over the kept share",
+        "topk-cifar10": "Figure 4 of paper 000: the same on CIFAR-10",
+        "topk-cifar100-table": "Table 1 of paper 000: what pruning gains over a dense CNN, over noise levels",
+        "topk-vit-table": "Table 2 of paper 000: the same of a vision transformer on MNIST",
+    },
+    ("heterogeneous_noise", "heterogeneous_noise", "001"): {
         "noise-heatmap": "Figure 3 of paper 001: test accuracy over feature strength and noise correlation",
         "sample-size-heatmap": (
             "Figure 4 of paper 001: test accuracy over the number of samples, with and without a feature"
@@ -38,25 +48,31 @@ _FIGURES: dict[tuple[str, str], dict[str, str]] = {  # (module, experiment) -> f
         ),
         "long-tail-accuracy": "test accuracy against the long-tail level L (ours, paper 001)",
     },
-    ("image_memorization", "influence_removal"): {
+    ("image_memorization", "influence_removal", "001"): {
         "influence-extremes": "Figure 5 of paper 001: the images of highest and lowest influence in each class",
         "noise-correlation-matrix": "Figure 6 of paper 001: overlap of the noise of each pair of classes, and Γ",
         "influence-removal": "Figure 7 of paper 001: accuracy of LeNet without images of high, low or random influence",
         "class-shapes": "Figure 1 of paper 001: t-SNE of the classes, against classes of equal noise",
     },
-    ("random_pruning", "random_pruning"): {
+    ("random_pruning", "random_pruning", "002"): {
         "random-pruning-error": (
             "Figure 2 of paper 002: training and test error over the pruned fraction, at two noise levels"
         ),
         "random-pruning-theory": "mild benefit and over-pruning collapse in the theory's regime (ours, paper 002)",
     },
-    ("gradient_regularization", "gradient_regularization"): {
+    ("random_pruning_images", "image_classification", "002"): {
+        "random-pruning-mnist": "Figure 3a of paper 002: an MLP on MNIST, random against iterative magnitude pruning",
+    },
+    ("gradient_regularization", "gradient_regularization", "003"): {
         "pegr-curves": (
             "Figures 1 to 4 of paper 003: loss, signal, noise and accuracy under PEGR, FGR and standard training"
         ),
         "pegr-heatmap": "where PEGR helps and where it diverges: test accuracy over λ and σ_p (ours, paper 003)",
     },
-    ("contrastive", "contrastive"): {
+    ("pegr_images", "image_classification", "003"): {
+        "pegr-mnist": "Figures 5 and 6 of paper 003: LeNet-5 on noisy MNIST under PEGR and standard training",
+    },
+    ("contrastive", "contrastive", "004"): {
         "contrastive-alignment": (
             "Figures 2 and 3 of paper 004: neurons aligned with the minority feature, over ε_min and noise"
         ),
@@ -74,8 +90,8 @@ _FIGURES: dict[tuple[str, str], dict[str, str]] = {  # (module, experiment) -> f
 
 # Figure name -> Entry, so that listing them imports nothing heavy.
 NAMES = {
-    name: Entry(module, experiment, summary)
-    for (module, experiment), listed in _FIGURES.items()
+    name: Entry(module, experiment, paper, summary)
+    for (module, experiment, paper), listed in _FIGURES.items()
     for name, summary in listed.items()
 }
 

@@ -53,11 +53,11 @@ def supervised(
               \qquad W \leftarrow W \odot M
 
     With it come the fields ``learning_rate``, ``epochs`` or ``steps``, ``batch_size``, ``noise_std`` (:math:`\sigma_p`:
-    each sample has one Gaussian noise per seed; bytes are divided by 255 first), ``fresh_noise``, ``label_noise``, ``train_fraction``,
-    ``pruning`` ("none", "topk", "random", "magnitude", "erdos_renyi", "imp"), ``keep_fraction``, ``prune_every``,
-    ``prune_scope``, ``prune_fraction``, ``rewind_to``, ``penalty`` ("none", "pegr", "fgr"), ``penalty_weight``
-    (:math:`\lambda`), ``close_at`` and ``measured``; ``snl.describe(experiment)`` says what each means. All networks of
-    a seed start from the same weights and see the same batches, noise and augmentation.
+    each sample has one Gaussian noise per seed; bytes are divided by 255 first), ``fresh_noise``, ``label_noise``,
+    ``train_fraction``, ``pruning`` ("none", "topk", "random", "magnitude", "erdos_renyi", "imp"), ``keep_fraction``,
+    ``prune_every``, ``prune_scope``, ``prune_fraction``, ``rewind_to``, ``penalty`` ("none", "pegr", "fgr"),
+    ``penalty_weight`` (:math:`\lambda`), ``close_at`` and ``measured``; ``snl.describe(experiment)`` says what each
+    means. All networks of a seed start from the same weights and see the same batches, noise and augmentation.
 
     Args:
         model: a ``flax.linen`` module; a function of ``rngs`` that makes a ``flax.nnx`` module; a pair

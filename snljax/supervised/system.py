@@ -221,9 +221,7 @@ def _gradient(
     return jax.lax.cond(is_open, jax.grad(penalised, has_aux=True), jax.grad(loss, has_aux=True), params)
 
 
-def noisy(
-    config: Any, draw: Draw, x: Any, rows: jax.Array, train: bool, epoch: int | jax.Array = 0
-) -> jax.Array:
+def noisy(config: Any, draw: Draw, x: Any, rows: jax.Array, train: bool, epoch: int | jax.Array = 0) -> jax.Array:
     """Samples as networks see them, each with its own noise, for all networks of a seed the same.
 
     Where noise is fresh it is another in each epoch of training; what is measured has that of the first.

@@ -1,0 +1,71 @@
+"""What figures of networks on images share: which set is at hand, and what of it was used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import xarray as xr
+
+from snljax.data import images
+from snljax.figures.datasets import setting
+
+SIZES = {"digits": (1442, 8), "mnist": (60_000, 28), "cifar10": (50_000, 32), "cifar100": (50_000, 32)}
+NAMES = {"digits": "scikit-learn's digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
+NETWORKS = {"mlp": "MLP-1024-1024", "lenet": "LeNet-5", "cnn": "CNN", "vit": "ViT-tiny"}
+
+
+def smaller(name: str, here: dict[str, Any], digits: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a sweep on a part of an image set, or on scikit-learn's digits where the set is not at hand.
+
+    Args:
+        name: of the set.
+        here: settings if it is at hand.
+        digits: settings if it is not.
+
+    Returns:
+        Fields of ``image_classification``.
+
+    Example:
+        >>> smaller("no set", {"n_train": 1000}, {"epochs": 30})
+        {'dataset': 'digits', 'epochs': 30}
+    """
+    return {"dataset": name, **here} if images.at_hand(name) else {"dataset": "digits", **digits}
+
+
+def said(ds: xr.Dataset, wanted: str) -> str:
+    """Which network learned which images, and what was reduced, for the title of a page.
+
+    Args:
+        ds: of ``image_classification``.
+        wanted: the set that the paper has.
+
+    Returns:
+        One line.
+    """
+    name, width = setting(ds, "dataset"), setting(ds, "width")
+    network = NETWORKS[setting(ds, "network")] + (f" at {width:g} of its width" if width != 1 else "")
+    number, side = SIZES.get(name, (0, 0))
+    parts = []
+    if name != wanted:
+        parts.append(f"in place of {NAMES[wanted]}")
+    if (n := setting(ds, "n_train")) and n != number:
+        parts.append(f"{n:,} of {number:,} images" if number else f"{n:,} images")
+    if (own := setting(ds, "side")) and own != side:
+        parts.append(f"at {own} × {own} pixels")
+    steps = f"{setting(ds, 'steps'):,} steps of {setting(ds, 'batch_size')}"
+    return f"{network}, {NAMES.get(name, name)}{''.join(f', {p}' for p in parts)}; {steps}"
+
+
+def is_reduced(ds: xr.Dataset, wanted: str) -> bool:
+    """Whether less was trained than the paper says: another set, fewer or smaller images, or a narrower network.
+
+    Args:
+        ds, wanted: as for `said`.
+
+    Returns:
+        Whether.
+    """
+    name = setting(ds, "dataset")
+    number, side = SIZES.get(name, (0, 0))
+    fewer = setting(ds, "n_train") not in (0, number) or setting(ds, "side") not in (0, side)
+    return name != wanted or fewer or setting(ds, "width") != 1
