@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import pathlib
+import subprocess
+import sys
 
 import chex
 import flax.linen as nn
@@ -467,3 +470,35 @@ def test_noise_is_each_samples_own_and_scaled_by_the_cell():
     assert 1.6 < float(many.std()) < 2.4
     test = system.noisy(config, draw, jnp.zeros((36, 6)), jnp.arange(36), train=False)
     assert abs(float(jnp.corrcoef(many.ravel(), test.ravel())[0, 1])) < 0.3
+
+
+# --- memory ----------------------------------------------------------------------------------------------
+
+MEMORY = """
+import numpy as np, jax, snljax as snl
+def peak():
+    with open("/proc/self/status") as status:
+        return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+def experiment(n, width):
+    x, y = rng.integers(0, 256, (n, width), np.uint8), np.arange(n) % 10
+    pair = (lambda key, x: 0.01 * jax.random.normal(key, (x.shape[-1], 10)), lambda w, x: x @ w)
+    return snl.supervised(pair, (x, y, x[:100], y[:100]), fields={"measured": 1000}), x.nbytes
+rng = np.random.default_rng(0)
+axes = {"learning_rate": np.geomspace(1e-3, 1e-1, 8), "noise_std": [0.0, 0.1], "seed": range(2), "steps": 20}
+common = {"devices": [jax.devices("cpu")[0]], "progress": False}
+snl.sweep(snl.Grid(experiment(100, 50)[0], **axes), **common)  # JAX and its compiler
+own, size = experiment(120_000, 784)
+before = peak()
+ds = snl.sweep(snl.Grid(own, **axes), memory="400 MB", **common)
+print(size, peak() - before, int((ds.status == 1).all()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not pathlib.Path("/proc/self/status").exists(), reason="peaks are read from /proc")
+def test_images_lie_on_the_device_once_and_as_bytes():
+    """94 MB of bytes, held on the host too, under a budget of 400 MB: floats, or a copy a network, would not fit."""
+    done = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True, timeout=300)
+    size, used, finished = map(int, done.stdout.split())
+    assert size < used <= 400e6 + size
+    assert finished

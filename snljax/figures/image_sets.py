@@ -14,6 +14,24 @@ NAMES = {"digits": "scikit-learn's digits", "mnist": "MNIST", "cifar10": "CIFAR-
 NETWORKS = {"mlp": "MLP-1024-1024", "lenet": "LeNet-5", "cnn": "CNN", "vit": "ViT-tiny"}
 
 
+def steps(epochs: int, images: int, batch_size: int = 64) -> int:
+    """Gradient steps of so many epochs, a last short batch included: a preset that says them reads no images.
+
+    Args:
+        epochs: passes over the images.
+        images: how many there are.
+        batch_size: images a step.
+
+    Returns:
+        The number.
+
+    Example:
+        >>> steps(2, 1000, 64)
+        32
+    """
+    return epochs * -(-images // batch_size)
+
+
 def smaller(name: str, here: dict[str, Any], digits: dict[str, Any]) -> dict[str, Any]:
     """Settings of a sweep on a part of an image set, or on scikit-learn's digits where the set is not at hand.
 

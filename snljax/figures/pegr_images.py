@@ -11,11 +11,11 @@ from snljax import plotting
 from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, Finding, above, below, every
 from snljax.figures.datasets import Datasets, alive, setting
-from snljax.figures.image_sets import is_reduced, said, smaller
+from snljax.figures.image_sets import SIZES, is_reduced, said, smaller, steps
 from snljax.papers import cite
 
 WANTED = "mnist"
-CLOSED = 25.0  # epochs
+CLOSED = 25  # epochs
 STANDARD = "standard"
 PRINTED_WEIGHT = 0.1
 AS_GOOD = 0.01  # test accuracy
@@ -27,9 +27,10 @@ _PRINTED: dict[str, Any] = {
     "close_at": CLOSED,
     "algorithm": {"penalty": ["pegr", "none"], "penalty_weight": [PRINTED_WEIGHT, 0.0]},
 }
+PRINTED_NOISE = [0.0, 5.0, 10.0, 15.0]
 # What can be learned of a mean under noise goes with σ_p/√n: with a hundredth of the images, a tenth of the noise.
-_PART: dict[str, Any] = {"n_train": 512, "n_test": 500, "epochs": 75, "noise_std": [0.0, 0.5, 1.0, 1.5]}
-_DIGITS: dict[str, Any] = {"epochs": 40, "noise_std": [0.0, 0.5, 1.0, 1.5]}
+_PART: dict[str, Any] = {"n_train": 512, "n_test": 500, "steps": steps(75, 512), "noise_std": [0.0, 0.5, 1.0, 1.5]}
+_DIGITS: dict[str, Any] = {"steps": 600, "noise_std": [0.0, 0.5, 1.0, 1.5]}
 
 PRESETS = {
     "quick": {
@@ -43,8 +44,8 @@ PRESETS = {
             record_every=938,
             **_PRINTED,
             dataset=WANTED,
-            epochs=50,
-            noise_std=[0.0, 5.0, 10.0, 15.0],
+            steps=steps(50, 60_000),
+            noise_std=PRINTED_NOISE,
             seed=range(5),
         )
     },
@@ -56,17 +57,19 @@ def draw(datasets: Datasets) -> dict[str, Any]:
     shown = _named(alive(ds))
     levels = ds.noise_std.values
     fig, axes = plotting.panels(2, len(levels), ratio=1.0, sharex=True, sharey="row")
-    batches = setting(ds, "steps") / setting(ds, "epochs")
+    images = setting(ds, "n_train") or SIZES[setting(ds, "dataset")][0]
+    closed = steps(CLOSED, images, setting(ds, "batch_size"))
     for row, metric in zip(axes, ("train_loss", "test_accuracy"), strict=True):
         for ax, sigma_p in zip(row, levels, strict=True):
             plotting.curves(shown[metric].sel(noise_std=sigma_p), x="step", hue="algorithm", legend=False, ax=ax)
-            plotting.reference(ax, x=CLOSED * batches, ls=":")
+            plotting.reference(ax, x=closed, ls=":")
             ax.set(xlabel="gradient steps", title=rf"$\sigma_p$ = {sigma_p:g}" if metric == "train_loss" else "")
             ax.label_outer()
     plotting.legend(fig)
     lost = int((ds.status == plotting.DIVERGED).sum())
+    other = "" if levels.tolist() == PRINTED_NOISE else "; noise smaller than 0, 5, 10, 15, as there are fewer images"
     left_out = f"; {lost} of {ds.status.size} networks diverged and are left out" if lost else ""
-    fig.suptitle(f"{said(ds, WANTED)}\n{plotting.caption(ds)}; dotted: penalty closed{left_out}")
+    fig.suptitle(f"{said(ds, WANTED)}{other}\n{plotting.caption(ds)}; dotted: penalty closed{left_out}")
     return {"pegr-mnist": fig}
 
 

@@ -11,7 +11,7 @@ from snljax import plotting
 from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, above
 from snljax.figures.datasets import Datasets, alive, setting
-from snljax.figures.image_sets import is_reduced, said, smaller
+from snljax.figures.image_sets import is_reduced, said, smaller, steps
 from snljax.papers import cite
 
 WANTED = "mnist"
@@ -21,22 +21,25 @@ STEADY = 0.21  # share kept where the paper sees the end of it
 METHODS = {"random": "random pruning", "imp": "iterative magnitude pruning"}
 
 
-def _levels(levels: list[int], seeds: int, steps: int, **fields: Any) -> dict[str, Any]:
-    """Random masks of each sparsity, each trained once; and networks that go through all levels one after the other."""
-    common = Sweep("image_classification", network="mlp", batch_size=128, **fields, seed=range(seeds))
+def _levels(levels: list[int], images: int, **fields: Any) -> dict[str, Any]:
+    """Random masks of each sparsity, each trained once; and networks that go through all levels one after the other.
+
+    Three runs of 120 epochs with batches of 128, as published.
+    """
+    common = Sweep("image_classification", network="mlp", batch_size=128, **fields, seed=range(3))
+    level = steps(120, images, 128)
     kept = [round(LEFT**k, 6) for k in levels]
-    imp = {"prune_every": steps, "prune_fraction": round(1 - LEFT, 6), "keep_fraction": kept[-1]}
+    imp = {"prune_every": level, "prune_fraction": round(1 - LEFT, 6), "keep_fraction": kept[-1]}
     return {
-        "random": common.but(pruning="random", keep_fraction=kept, steps=steps),
-        "imp": common.but(pruning="imp", **imp, steps=(levels[-1] + 1) * steps, record_every=steps),
+        "random": common.but(pruning="random", keep_fraction=kept, steps=level),
+        "imp": common.but(pruning="imp", **imp, steps=(levels[-1] + 1) * level, record_every=level),
     }
 
 
 _PART = smaller(WANTED, {"n_train": 1024, "n_test": 2000, "width": 0.25}, {"width": 0.25})
 PRESETS = {
-    # 120 epochs, as published.
-    "quick": _levels([0, 2, 4, 6, 7, 8, 10, 12, 14, 16], 3, 120 * 8, **_PART),
-    "paper": _levels(list(range(21)), 3, 120 * 469, dataset=WANTED),
+    "quick": _levels([0, 2, 4, 6, 7, 8, 10, 12, 14, 16], 1024, **_PART),
+    "paper": _levels(list(range(21)), 60_000, dataset=WANTED),
 }
 
 

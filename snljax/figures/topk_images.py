@@ -13,7 +13,7 @@ from snljax import plotting, stats
 from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, above, below
 from snljax.figures.datasets import Datasets, alive
-from snljax.figures.image_sets import is_reduced, said, smaller
+from snljax.figures.image_sets import SIZES, is_reduced, said, smaller, steps
 from snljax.papers import cite
 
 DENSE = 1.0
@@ -35,11 +35,11 @@ PLACES = {"mnist": "Figure 3", "cifar10": "Figure 4"}
 def _shares(name: str, noise: float, **here: Any) -> dict[str, Any]:
     """'Mild random perturbations during training': new ones in each epoch, of a size that is ours."""
     common: dict[str, Any] = {**_CNN, "noise_std": noise, "fresh_noise": True}
-    quick = smaller(name, {**_PART, **here}, digits={"epochs": 30})
-    whole: dict[str, Any] = {"dataset": name, "epochs": 50, "batch_size": 128}
+    quick = common | smaller(name, {**_PART, **here}, digits={"steps": steps(30, SIZES["digits"][0])})
+    whole = common | {"dataset": name, "steps": steps(50, SIZES[name][0], 128), "batch_size": 128}
     return {
-        "quick": {name: Sweep("image_classification", **common, **quick, keep_fraction=FEW, seed=range(5))},
-        "paper": {name: Sweep("image_classification", **common, **whole, keep_fraction=KEPT, seed=range(5))},
+        "quick": {name: Sweep("image_classification", **quick, keep_fraction=FEW, seed=range(5))},
+        "paper": {name: Sweep("image_classification", **whole, keep_fraction=KEPT, seed=range(5))},
     }
 
 
@@ -147,22 +147,22 @@ def _table(noise: list[float], seeds: int, **fields: Any) -> dict[str, Any]:
 
 
 VIT_PRESETS = {
-    "quick": _table([0.0, 0.5, 5.0], 3, **_VIT | smaller("mnist", {**_PART, "side": 12, "epochs": 20}, {"epochs": 15})),
+    "quick": _table([0.0, 0.5, 5.0], 3, **_VIT | smaller("mnist", {**_PART, "side": 12, "steps": 320}, {"steps": 320})),
     # Half an hour on two cores.
     "medium": _table(
         [0.0, 0.3, 0.5, 5.0, 10.0],
         3,
-        **_VIT | smaller("mnist", {**_PART, "n_train": 20_000, "side": 16, "epochs": 6}, {"epochs": 60}),
+        **_VIT | smaller("mnist", {**_PART, "n_train": 20_000, "side": 16, "steps": 1880}, {"steps": 1880}),
     ),
-    "paper": _table(NOISE, 5, **_VIT, dataset="mnist", epochs=30, batch_size=128),
+    "paper": _table(NOISE, 5, **_VIT, dataset="mnist", steps=steps(30, 60_000, 128), batch_size=128),
 }
 CNN_PRESETS = {
     "quick": _table(
         [0.0, 0.1, 0.3, 0.5, 5.0],
         3,
-        **_CNN | smaller("cifar10", {**_PART, "side": 16, "epochs": 25}, {"epochs": 15}),
+        **_CNN | smaller("cifar10", {**_PART, "side": 16, "steps": 400}, {"steps": 400}),
     ),
-    "paper": _table(NOISE, 5, **_CNN, dataset="cifar100", epochs=100, batch_size=128),
+    "paper": _table(NOISE, 5, **_CNN, dataset="cifar100", steps=steps(100, 50_000, 128), batch_size=128),
 }
 
 
@@ -245,8 +245,8 @@ FIGURES = {
     **{
         f"topk-{name}": Figure(presets, draw_shares, check_shares)
         for name, presets in (
-            ("mnist", _shares("mnist", 0.3, side=14, epochs=60)),
-            ("cifar10", _shares("cifar10", 0.1, side=16, epochs=40)),
+            ("mnist", _shares("mnist", 0.3, side=14, steps=960)),
+            ("cifar10", _shares("cifar10", 0.1, side=16, steps=640)),
         )
     },
     **{
