@@ -32,13 +32,13 @@ FEW = [0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0]
 PLACES = {"mnist": "Figure 3", "cifar10": "Figure 4"}
 
 
-def _shares(name: str, noise: float, **here: Any) -> dict[str, Any]:
+def _shares(name: str, noise: float, seeds: int, **here: Any) -> dict[str, Any]:
     """'Mild random perturbations during training': new ones in each epoch, of a size that is ours."""
     common: dict[str, Any] = {**_CNN, "noise_std": noise, "fresh_noise": True}
     quick = common | smaller(name, {**_PART, **here}, digits={"steps": steps(30, SIZES["digits"][0])})
     whole = common | {"dataset": name, "steps": steps(50, SIZES[name][0], 128), "batch_size": 128}
     return {
-        "quick": {name: Sweep("image_classification", **quick, keep_fraction=FEW, seed=range(5))},
+        "quick": {name: Sweep("image_classification", **quick, keep_fraction=FEW, seed=range(seeds))},
         "paper": {name: Sweep("image_classification", **whole, keep_fraction=KEPT, seed=range(5))},
     }
 
@@ -245,8 +245,8 @@ FIGURES = {
     **{
         f"topk-{name}": Figure(presets, draw_shares, check_shares)
         for name, presets in (
-            ("mnist", _shares("mnist", 0.3, side=14, steps=960)),
-            ("cifar10", _shares("cifar10", 0.1, side=16, steps=640)),
+            ("mnist", _shares("mnist", 0.3, 10, side=14, steps=960)),
+            ("cifar10", _shares("cifar10", 0.1, 5, side=16, steps=640)),
         )
     },
     **{
