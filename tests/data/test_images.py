@@ -92,6 +92,21 @@ def test_idx(tmp_path, name, gz, dotted):
     check(images.load(name, "all", folder=str(tmp_path)), *both, classes, tmp_path)
 
 
+def test_at_hand_is_what_loads_without_a_download(tmp_path, monkeypatch, cache):
+    assert images.at_hand("digits")
+    assert not images.at_hand("mnist")
+    monkeypatch.setenv("SNLJAX_DATA", str(tmp_path))
+    assert not images.at_hand("mnist")
+    write_idx(tmp_path / "mnist")
+    assert images.at_hand("mnist")
+    assert not images.at_hand("fashion_mnist")
+    write_idx(cache / "fashion_mnist")
+    assert images.at_hand("fashion_mnist")
+    monkeypatch.setenv("SNLJAX_DATA", str(tmp_path / "nowhere"))
+    assert not images.at_hand("mnist")
+    assert len(images.load("fashion_mnist", download=False, folder=cache).labels) == 12
+
+
 def test_classes_of_fashion_mnist():
     assert [image_files.CLASSES["fashion_mnist"][k] for k in (0, 5, 9)] == ["T-shirt/top", "Sandal", "Ankle boot"]
     assert all(len(set(image_files.CLASSES[name])) == 10 for name in ("mnist", "fashion_mnist", "cifar10"))
