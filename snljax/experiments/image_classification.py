@@ -24,6 +24,7 @@ from snljax.models.vision.mlp import MLP
 from snljax.models.vision.vit import ViT
 from snljax.supervised.door import supervised
 from snljax.supervised.fields import module_level
+from snljax.supervised.system import Metrics
 
 NETWORKS = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "vit": ViT}
 OPTIMIZERS = ("sgd", "momentum", "adam")
@@ -42,6 +43,8 @@ FIELDS = {
     "momentum": field(0.9, help="of the optimizer of that name", range="[0, 1)"),
     "weight_decay": field(0.0, help="of all weights; adam has it decoupled", range="[0, inf)"),
     "learning_rate": 0.1,
+    "epochs": 0.0,
+    "steps": 1000,
 }
 
 
@@ -79,6 +82,26 @@ Config = module_level(
 )
 
 
+# Functions of this module, which a process that sweeps again knows by their names.
+
+
+def data(config: Any) -> Any:
+    assert TRAINED.data is not None
+    return TRAINED.data(config)
+
+
+def draw(config: Any, key: jax.Array, data: Any) -> Any:
+    return TRAINED.draw(config, key, data)
+
+
+def step(config: Any, draw: Any, state: Any, t: jax.Array, data: Any) -> Any:
+    return TRAINED.step(config, draw, state, t, data)
+
+
+def measure(config: Any, draw: Any, state: Any, data: Any) -> Metrics:
+    return TRAINED.measure(config, draw, state, data)
+
+
 def init(config: Any, draw: Any, data: Any) -> Any:
     """The network before the first update, with weights of the standard deviation that is asked for."""
     own, tree = jax.flatten_util.ravel_pytree(draw.params)
@@ -91,4 +114,6 @@ def init(config: Any, draw: Any, data: Any) -> Any:
     return TRAINED.init(config, draw._replace(params=jax.tree.map(started, draw.params, normals)), data)
 
 
-EXPERIMENT = TRAINED._replace(init=init, readings={"fitted": Config()})
+EXPERIMENT = TRAINED._replace(
+    data=data, draw=draw, init=init, step=step, measure=measure, readings={"fitted": Config()}
+)
