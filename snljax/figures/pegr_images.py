@@ -30,7 +30,7 @@ _PRINTED: dict[str, Any] = {
 PRINTED_NOISE = [0.0, 5.0, 10.0, 15.0]
 # What can be learned of a mean under noise goes with σ_p/√n: with a hundredth of the images, a tenth of the noise.
 _PART: dict[str, Any] = {"n_train": 512, "n_test": 500, "steps": steps(75, 512), "noise_std": [0.0, 0.5, 1.0, 1.5]}
-_DIGITS: dict[str, Any] = {"steps": 600, "noise_std": [0.0, 0.5, 1.0, 1.5]}
+_DIGITS: dict[str, Any] = {"n_train": 512, "steps": 3000, "noise_std": [0.0, 0.5, 1.0, 1.5]}
 
 PRESETS = {
     "quick": {
