@@ -5,8 +5,8 @@
 LeNet-5 at batch 64 and MLP-1024-1024 at batch 128, 20 networks, plain gradient descent, images of 28 × 28 of random
 bytes (their content changes no time). snljax trains through ``snl.supervised``; PyTorch in a loop over networks with
 one thread, with as many as cores, and as a process a core: its fastest counts. LeNet-5 is also timed as it was before
-its convolution was one pooled product. Evaluation is the accuracy of 20
-LeNets on 70,000 images. Bounds are a step's multiplications over the rate of large matrix products in the same run.
+its convolution was one pooled product. Evaluation is the accuracy of 20 LeNets on 70,000 images. Bounds are a step's
+multiplications over the rate of large matrix products in the same run.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from snljax.sweep import devices as local_devices
 NETWORKS, IMAGES, TESTED = 20, 4096, 70_000
 CORES = os.cpu_count() or 1
 TIMED = ("LeNet-5", "MLP-1024-1024")
-BATCH = {"LeNet-5": 64, "MLP-1024-1024": 128, "LeNet-5 as it was": 64}
 BEFORE = "LeNet-5 as it was"
+BATCH = {"LeNet-5": 64, "MLP-1024-1024": 128, BEFORE: 64}
 MODELS = {"LeNet-5": LeNet, "MLP-1024-1024": MLP, BEFORE: lenet_patches.LeNet}
 # Multiplications and additions of a training step for each sample; no gradient of the images.
 _LENET = 2 * (28 * 28 * 6 * 25 * 2 + 10 * 10 * 16 * 150 * 3 + 3 * (400 * 120 + 120 * 84 + 84 * 10))

@@ -23,7 +23,7 @@ class Constraint(NamedTuple):
     Args:
         init: ``(key, params) -> state``, before the first update.
         apply: ``(params, state, t) -> params, state, restart``, before update t (0-based). Where ``restart`` is true
-            the weights were set back, and the optimiser begins anew.
+            the weights were set back, and the optimiser and what a network keeps beside its weights begin anew.
         masks: ``(params, state) -> masks``, which weights are kept if one looks now.
 
     Source: none (an interface).

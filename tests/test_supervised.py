@@ -196,7 +196,7 @@ def test_imp_goes_back_and_its_optimiser_begins_anew(rewind_to):
     loss = functools.partial(linen_loss, Normalised())
     (_, means), gradient = jax.value_and_grad(loss, has_aux=True)(start, dict(early.other), X[rows], Y[rows], key)
     updates, _ = adamw(config).update(gradient, adamw(config).init(start), start)
-    chex.assert_trees_all_close(after.params, optax.apply_updates(start, updates), rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(after.params, optax.apply_updates(start, updates), rtol=1e-5, atol=1e-6)
     chex.assert_trees_all_close(dict(after.other), means, rtol=1e-5, atol=1e-6)
     chex.assert_trees_all_equal(after.held.masks, kept)
 
@@ -250,14 +250,14 @@ def test_penalties_as_their_formulas_say_and_closed_when_they_should_be(penalty)
     ],
 )
 def test_cells_of_one_program_are_the_networks_trained_alone(name, pruning):
-    """One program serves all: a network is traced as often for eight cells as for one."""
+    """One program serves all: a network is traced as often for sixteen cells as for one."""
     axes = {"learning_rate": [0.01, 0.05], "noise_std": [0.0, 0.4], "label_noise": [0.0, 0.1]}
     settings = {"steps": STEPS, "pruning": pruning, "prune_every": 6, "seed": [0, 4]}
     if pruning != "none":
         axes |= {"keep_fraction": [0.2, 0.5]}
     metrics, calls = ["train_loss", "test_loss"], []
     if name != "plain":
-        metrics += ["class_accuracy", "density"]
+        metrics += ["noisy_test_loss", "class_accuracy", "density"]
     model = MODELS[name]
     if name == "pair":
         model = model[0], lambda params, x: (calls.append(1), PAIR[1](params, x))[1]
@@ -270,6 +270,7 @@ def test_cells_of_one_program_are_the_networks_trained_alone(name, pruning):
     calls.clear()
     together = snl.sweep(many, block=(2, 4), progress=False)
     assert len(calls) == traced
+    assert (traced > 0) == (name == "pair")
     cell = together.isel({n: 1 for n in axes})
     for metric in metrics:
         np.testing.assert_allclose(cell[metric], alone[metric], rtol=2e-4, atol=1e-5, err_msg=metric)

@@ -105,9 +105,8 @@ def at_hand(name: str) -> bool:
     """
     if name not in downloads.ARCHIVES:
         return name == "digits"
-    forms = image_files.FORMS[name]
     try:
-        downloads.find(name, lambda folder: any(form.held_by(folder) for form in forms), None, download=False)
+        _place(name, None, download=False)
     except ValueError:
         return False
     return True
@@ -118,9 +117,8 @@ def _positive(number: object) -> bool:
 
 
 def _official(name: str, split: str, folder: str | os.PathLike[str] | None, download: bool) -> Images:
-    forms = image_files.FORMS[name]
-    place = downloads.find(name, lambda f: any(form.held_by(f) for form in forms), folder, download)
-    form = next(form for form in forms if form.held_by(place))
+    place = _place(name, folder, download)
+    form = next(form for form in image_files.FORMS[name] if form.held_by(place))
     classes = form.classes(place) or image_files.CLASSES[name]
     splits = ("train", "test") if split == "all" else (split,)
     parts = [form.load(place, s, classes) for s in splits]
@@ -129,6 +127,12 @@ def _official(name: str, split: str, folder: str | os.PathLike[str] | None, down
         raise ValueError(f"{place}: images of train and test have shapes {shapes}; allowed: the same shape")
     images, labels = (np.concatenate(a) for a in zip(*parts, strict=True))
     return Images(images, labels, classes, str(place))
+
+
+def _place(name: str, folder: str | os.PathLike[str] | None, download: bool) -> Path:
+    """The folder that holds an official set."""
+    forms = image_files.FORMS[name]
+    return downloads.find(name, lambda f: any(form.held_by(f) for form in forms), folder, download)
 
 
 def _digits(split: str) -> Images:

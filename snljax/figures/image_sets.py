@@ -8,18 +8,19 @@ import xarray as xr
 
 from snljax.data import images
 from snljax.figures.datasets import setting
+from snljax.papers import cite
 
 SIZES = {"digits": (1442, 8), "mnist": (60_000, 28), "cifar10": (50_000, 32), "cifar100": (50_000, 32)}
 NAMES = {"digits": "scikit-learn's digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
 NETWORKS = {"mlp": "MLP-1024-1024", "lenet": "LeNet-5", "cnn": "CNN", "vit": "ViT-tiny"}
 
 
-def steps(epochs: int, images: int, batch_size: int = 64) -> int:
+def steps(epochs: int, count: int, batch_size: int = 64) -> int:
     """Gradient steps of so many epochs, a last short batch included: a preset that says them reads no images.
 
     Args:
         epochs: passes over the images.
-        images: how many there are.
+        count: how many images there are.
         batch_size: images a step.
 
     Returns:
@@ -29,7 +30,7 @@ def steps(epochs: int, images: int, batch_size: int = 64) -> int:
         >>> steps(2, 1000, 64)
         32
     """
-    return epochs * -(-images // batch_size)
+    return epochs * -(-count // batch_size)
 
 
 def smaller(name: str, here: dict[str, Any], digits: dict[str, Any]) -> dict[str, Any]:
@@ -62,16 +63,21 @@ def said(ds: xr.Dataset, wanted: str) -> str:
     """
     name, width = setting(ds, "dataset"), setting(ds, "width")
     network = NETWORKS[setting(ds, "network")] + (f" at {width:g} of its width" if width != 1 else "")
+    used = ", ".join([network, NAMES.get(name, name), *_less(ds, wanted)])
+    return f"{used}; {setting(ds, 'steps'):,} steps of {setting(ds, 'batch_size')}"
+
+
+def _less(ds: xr.Dataset, wanted: str) -> list[str]:
+    """What of the images is other than in the paper."""
+    name, parts = setting(ds, "dataset"), []
     number, side = SIZES.get(name, (0, 0))
-    parts = []
     if name != wanted:
         parts.append(f"in place of {NAMES[wanted]}")
-    if (n := setting(ds, "n_train")) and n != number:
+    if (n := setting(ds, "n_train")) not in (0, number):
         parts.append(f"{n:,} of {number:,} images" if number else f"{n:,} images")
-    if (own := setting(ds, "side")) and own != side:
+    if (own := setting(ds, "side")) not in (0, side):
         parts.append(f"at {own} × {own} pixels")
-    steps = f"{setting(ds, 'steps'):,} steps of {setting(ds, 'batch_size')}"
-    return f"{network}, {NAMES.get(name, name)}{''.join(f', {p}' for p in parts)}; {steps}"
+    return parts
 
 
 def is_reduced(ds: xr.Dataset, wanted: str) -> bool:
@@ -83,7 +89,18 @@ def is_reduced(ds: xr.Dataset, wanted: str) -> bool:
     Returns:
         Whether.
     """
-    name = setting(ds, "dataset")
-    number, side = SIZES.get(name, (0, 0))
-    fewer = setting(ds, "n_train") not in (0, number) or setting(ds, "side") not in (0, side)
-    return name != wanted or fewer or setting(ds, "width") != 1
+    return bool(_less(ds, wanted)) or setting(ds, "width") != 1
+
+
+def cited(number: str, place: str, ds: xr.Dataset, wanted: str) -> str:
+    """A paper's place, and that what is held against it was reduced, if it was.
+
+    Args:
+        number: of the paper.
+        place: as for `papers.cite`.
+        ds, wanted: as for `said`.
+
+    Returns:
+        The source of a claim.
+    """
+    return cite(number, place) + (", reduced" if is_reduced(ds, wanted) else "")

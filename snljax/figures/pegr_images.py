@@ -11,8 +11,7 @@ from snljax import plotting
 from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, Finding, above, below, every
 from snljax.figures.datasets import Datasets, alive, setting
-from snljax.figures.image_sets import SIZES, is_reduced, said, smaller, steps
-from snljax.papers import cite
+from snljax.figures.image_sets import SIZES, cited, said, smaller, steps
 
 WANTED = "mnist"
 CLOSED = 25  # epochs
@@ -90,8 +89,7 @@ def check(datasets: Datasets) -> list[Claim]:
 
     def add(text: str, figure: int, name: str, rule: Finding, note: str = "") -> None:
         whose = " (the weight is ours)" if name not in (STANDARD, f"PEGR, λ = {PRINTED_WEIGHT:g}") else ""
-        less = ", reduced" if is_reduced(ds, WANTED) else ""
-        source = cite("003", f"Section 4.2, Figure {figure}") + less + whose
+        source = cited("003", f"Section 4.2, Figure {figure}", ds, WANTED) + whose
         claims.append(Claim.of(f"{name}: {text}", source, rule, note))
 
     for name in names:

@@ -11,8 +11,7 @@ from snljax import plotting
 from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, above
 from snljax.figures.datasets import Datasets, alive, setting
-from snljax.figures.image_sets import is_reduced, said, smaller, steps
-from snljax.papers import cite
+from snljax.figures.image_sets import cited, said, smaller, steps
 
 WANTED = "mnist"
 LEFT = 0.8  # of the weights, by each level
@@ -76,7 +75,7 @@ def draw(datasets: Datasets) -> dict[str, Any]:
 def check(datasets: Datasets) -> list[Claim]:
     found = _by_share(datasets)
     ds = datasets["random"]
-    source = cite("002", "Section 5.2, Figure 3a") + (", reduced" if is_reduced(ds, WANTED) else "")
+    source = cited("002", "Section 5.2, Figure 3a", ds, WANTED)
     claims = []
     for name in METHODS.values():
         accuracy = found.test_accuracy.sel(way=name)

@@ -13,8 +13,7 @@ from snljax import plotting, stats
 from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, above, below
 from snljax.figures.datasets import Datasets, alive
-from snljax.figures.image_sets import SIZES, is_reduced, said, smaller, steps
-from snljax.papers import cite
+from snljax.figures.image_sets import SIZES, cited, said, smaller, steps
 
 DENSE = 1.0
 # The paper names no optimiser, batch, interval between prunings or length of training.
@@ -61,7 +60,7 @@ def draw_shares(datasets: Datasets) -> dict[str, Any]:
 
 def check_shares(datasets: Datasets) -> list[Claim]:
     ((name, ds),) = datasets.items()
-    source = cite("000", f"Appendix A.2, {PLACES[name]}") + (", reduced" if is_reduced(ds, name) else "")
+    source = cited("000", f"Appendix A.2, {PLACES[name]}", ds, name)
     ended = alive(ds)
     test, train = ended.test_accuracy, ended.train_accuracy
     own = test.sel(keep_fraction=slice(0.1, 0.9)) - test.sel(keep_fraction=DENSE)
@@ -235,22 +234,19 @@ def _check_table(figure: str, datasets: Datasets) -> list[Claim]:
                 blind
             ),
         }
-    source = cite("000", f"Appendix {place}") + (", reduced" if is_reduced(ds, SETS[figure]) else "")
+    source = cited("000", f"Appendix {place}", ds, SETS[figure])
     ours, theirs = xr.align(gain.drop_sel(keep_fraction=DENSE).mean("seed"), printed(figure).gain / 100, join="inner")
     note = f"over all cells {float(ours.mean()):+.4f}, printed {float(theirs.mean()):+.4f}"
     return [Claim.of(text, source, rule, note) for text, rule in rules.items()]
 
 
+def _table_figure(figure: str, presets: dict[str, Any]) -> Figure:
+    return Figure(presets, functools.partial(_draw_table, figure), functools.partial(_check_table, figure))
+
+
 FIGURES = {
-    **{
-        f"topk-{name}": Figure(presets, draw_shares, check_shares)
-        for name, presets in (
-            ("mnist", _shares("mnist", 0.3, 10, side=14, steps=960)),
-            ("cifar10", _shares("cifar10", 0.1, 5, side=16, steps=640)),
-        )
-    },
-    **{
-        name: Figure(presets, functools.partial(_draw_table, name), functools.partial(_check_table, name))
-        for name, presets in (("topk-vit-table", VIT_PRESETS), ("topk-cifar100-table", CNN_PRESETS))
-    },
+    "topk-mnist": Figure(_shares("mnist", 0.3, 10, side=14, steps=960), draw_shares, check_shares),
+    "topk-cifar10": Figure(_shares("cifar10", 0.1, 5, side=16, steps=640), draw_shares, check_shares),
+    "topk-vit-table": _table_figure("topk-vit-table", VIT_PRESETS),
+    "topk-cifar100-table": _table_figure("topk-cifar100-table", CNN_PRESETS),
 }

@@ -156,11 +156,11 @@ def _rewinds(pieces: Pieces, config: Any) -> bool:
 def step(pieces: Pieces, config: Any, draw: Draw, state: State, t: jax.Array, data: Data) -> State:
     """Pruning, and then one update on the next batch."""
     params, held, restart = constraint(pieces, config).apply(state.params, state.held, t)
-    descent, other, early = state.descent, state.other, state.early
-    if _rewinds(pieces, config):
+    descent, other, early, rewinds = state.descent, state.other, state.early, _rewinds(pieces, config)
+    if rewinds:
         early = jax.lax.cond(t == config.rewind_to, lambda now, then: now, lambda now, then: then, other, early)
     if restart is not False:
-        begun = pieces.optimizer(config).init(params), early if _rewinds(pieces, config) else draw.other
+        begun = pieces.optimizer(config).init(params), early if rewinds else draw.other
         descent, other = jax.lax.cond(restart, lambda old, new: new, lambda old, new: old, (descent, other), begun)
     size, batches, last = epoch_batches(config, len(data.x))
 

@@ -24,7 +24,7 @@ def inputs(channels, height, width, features, kernel, n=5, networks=1):
 
 @pytest.mark.parametrize(
     ("channels", "height", "width", "features", "kernel"),
-    [(1, 12, 12, 6, 5), (3, 11, 8, 2, 3), (4, 6, 6, 1, 1), (2, 6, 7, 2, 5)],
+    [(1, 12, 12, 6, 5), (3, 11, 8, 2, 3), (2, 9, 14, 3, 5), (4, 6, 6, 1, 1), (2, 6, 7, 2, 5)],
 )
 def test_the_product_is_the_convolution(channels, height, width, features, kernel):
     """And so are the gradients, of images too; an odd last row or column is left out of both."""
