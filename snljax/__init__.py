@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from snljax.sweep.files import StoreError
     from snljax.sweep.grid import Grid
     from snljax.sweep.verify import recompute
+    from snljax.trace import trace
 
 __version__ = "0.1.0"
 
@@ -65,6 +66,7 @@ __all__ = [
     "sweep",
     "theory",
     "together",
+    "trace",
     "zip",
 ]
 
@@ -87,6 +89,7 @@ _HOME = {
     "supervised": "snljax.supervised.door",
     "sweep": "snljax.sweep.engine",
     "together": "snljax.sweep.axes",
+    "trace": "snljax.trace",
     "zip": "snljax.sweep.axes",
 }
 

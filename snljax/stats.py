@@ -75,7 +75,7 @@ def interval(values: xr.DataArray, dim: str = "seed", level: float = 0.95, scale
     if dim not in values.dims:
         raise ValueError(f"dim: {dim!r} is no dimension; allowed: {', '.join(map(str, values.dims)) or 'none here'}")
     values = as_floats(real("values", values))
-    asked, scale = scale is not None, _by_name(values) if scale is None else _fitting(scale, values)
+    asked, scale = scale is not None, scale_of(values) if scale is None else _fitting(scale, values)
     mean, low, high = xr.apply_ufunc(
         lambda v: _t(v, level, scale), values, input_core_dims=[[dim]], output_core_dims=[[], [], []]
     )
@@ -84,6 +84,92 @@ def interval(values: xr.DataArray, dim: str = "seed", level: float = 0.95, scale
         low = xr.where((linear <= 0) & (mean > 0), 0.0, low)
     attrs = {"kind": "t", "level": level, "scale": scale, "over": dim}
     return xr.Dataset({"mean": mean, "low": low, "high": high}, attrs=attrs)
+
+
+def side(values: xr.DataArray, level: float, outside: xr.DataArray | None = None) -> xr.DataArray:
+    r"""On which side of a level the mean over seeds lies, as far as the seeds can tell.
+
+    .. math:: +1 \text{ if low} \ge \theta, \quad -1 \text{ if high} < \theta, \quad 0 \text{ else}
+
+    Args:
+        values, outside: as for `ends`, which says what low and high are.
+        level: θ.
+
+    Returns:
+        −1, 0 or +1, int8, on the other dimensions; 0 also where there is no value at all.
+
+    Raises:
+        ValueError: if the values are no real numbers, or the level is not a finite one.
+
+    Example:
+        >>> loss = xr.DataArray([[1.0, 1.9, 3.0], [1.1, 2.2, 3.1]], dims=("seed", "K"), name="test_loss")
+        >>> side(loss, 2.0).values.tolist()
+        [-1, 0, 1]
+    """
+    check_finite("level", level)
+    found = ends(values, outside)
+    sides = (found["low"] >= level).astype(np.int8) - (found["high"] < level).astype(np.int8)
+    return sides.astype(np.int8).rename("side").drop_attrs(deep=False)
+
+
+def ends(values: xr.DataArray, outside: xr.DataArray | None = None) -> xr.Dataset:
+    """The interval over seeds by which a side is told: `interval` where it has ends, and what stands for them elsewhere.
+
+    Of a single seed there is no interval: its value is all three. With a network beyond all numbers there is none
+    either: the smallest and the largest value are the ends.
+
+    Args:
+        values: real numbers under a metric's name, with a dimension ``seed`` or of one seed. NaN is left out.
+        outside: +1 or −1 for a network that lies above or below all numbers, for example because it diverged, 0 for
+            others; default +1 and −1 where a value is infinite.
+
+    Returns:
+        Dataset with ``low``, ``mean`` and ``high`` on the other dimensions; NaN where there is no value at all.
+
+    Raises:
+        ValueError: if the values are no real numbers.
+
+    Example:
+        >>> loss = xr.DataArray([[1.0, 1.9], [1.1, np.inf]], dims=("seed", "K"), name="test_loss")
+        >>> ends(loss).high.values.round(3).tolist()
+        [1.923, inf]
+    """
+    values = as_floats(real("values", values))
+    if outside is None:
+        outside = np.sign(values).where(np.isinf(values), 0)
+    if "seed" not in values.dims:
+        values, outside = values.expand_dims("seed"), outside.expand_dims("seed")
+    beyond, inside = outside != 0, values.where(outside == 0)
+    found = interval(inside)
+    whole = inside.where(~beyond, np.inf * outside)
+    alone = (whole.count("seed") == 1) | beyond.any("seed")
+    least, most = whole.min("seed"), whole.max("seed")
+    middle = xr.where(np.isneginf(least), xr.where(np.isposinf(most), np.nan, least), most)
+    return xr.Dataset(
+        {
+            "low": xr.where(alone, least, found["low"]),
+            "mean": xr.where(beyond.any("seed"), middle, found["mean"]),
+            "high": xr.where(alone, most, found["high"]),
+        },
+        attrs={"scale": found.attrs["scale"]},
+    )
+
+
+def finished(values: xr.DataArray, status: xr.DataArray) -> xr.DataArray:
+    """The values of networks that are done, NaN where they are pending or diverged.
+
+    Args:
+        values: a metric.
+        status: ``ds.status``.
+
+    Returns:
+        The same, floating.
+
+    Example:
+        >>> finished(xr.DataArray([3, 5], dims="K"), xr.DataArray([1, 2], dims="K")).values.tolist()
+        [3.0, nan]
+    """
+    return as_floats(real("values", values)).where(status == DONE)
 
 
 def t_interval(values: Any, level: float = 0.95) -> Interval:
@@ -326,7 +412,7 @@ def _adjusted(p: np.ndarray, method: str) -> np.ndarray:
     return stepped[np.argsort(order)]
 
 
-def _by_name(values: xr.DataArray) -> Scale:
+def scale_of(values: xr.DataArray) -> Scale:
     """The scale of a metric by its name, if its values are possible ones of such a metric."""
     name = str(values.name)
     scale: Scale = "log" if name.endswith(("loss", "mse")) else "logit" if name.endswith("accuracy") else "linear"
@@ -354,6 +440,14 @@ def check_level(level: Any) -> None:
     one = number.ndim == 0 and np.can_cast(number.dtype, float, "same_kind")
     if not one or not 0 < level < 1:
         raise ValueError(f"level: {level!r}; allowed: between 0 and 1, neither of them included")
+
+
+def check_finite(name: str, value: Any) -> None:
+    """ValueError if something is not one finite real number; name is what the message calls it."""
+    number = np.asarray(value)
+    one = number.ndim == 0 and np.can_cast(number.dtype, float, "same_kind")
+    if not one or not np.isfinite(number):
+        raise ValueError(f"{name}: {value!r}; allowed: a finite number")
 
 
 def real(name: str, values: T) -> T:

@@ -62,7 +62,8 @@ def train(config: Any, problem: Problem, steps: int) -> Run:
     for t in range(steps):
         since = -1 if config.first_prune is None else t - config.first_prune
         if since >= 0 and (since % config.prune_every == 0 if config.regrow else since == 0):
-            kept.append(topk(w, int(config.K)))
+            before = kept[-1:] if config.monotone else []
+            kept.append(np.all([topk(w, int(config.K)), *before], axis=0))
             w = w * kept[-1]
             frozen = frozen if config.regrow else kept[-1]
         responses, probabilities, _ = forward(config, w, x, y)

@@ -50,6 +50,6 @@ def _main(argv: list[str]) -> None:
     except KeyboardInterrupt as stopped:
         print(f"snljax: {one_line(stopped) or 'interrupted'}", file=sys.stderr)
         kept = arguments.command == "run" and (arguments.store or arguments.dask is None)
-        if kept or arguments.command == "reproduce":
+        if kept or arguments.command in ("reproduce", "trace"):
             print(f"snljax: to go on: {shlex.join(['snljax', *argv])}", file=sys.stderr)
         raise SystemExit(128 + getattr(stopped, "signal_number", signal.SIGINT)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import pathlib
 import sys
 import time
@@ -84,6 +85,37 @@ def run(arguments: argparse.Namespace) -> None:
         if hidden is not None:
             output.remove(hidden)
     print(f"wrote {out or store}")
+
+
+def trace(arguments: argparse.Namespace) -> None:
+    """The boundary of a metric, into a store, a file and a picture."""
+    from snljax import output, picture
+    from snljax.sweep.engine import SweepError
+    from snljax.trace import trace
+
+    for name in ("metric", "level", "store"):
+        if getattr(arguments, name) is None:
+            raise ValueError(f"{name}: not given; allowed: --{name}, which a trace needs")
+    grid = values.grid(arguments)
+    out = None if arguments.out is None else output.writable(arguments.out, arguments.store)
+    print(grid)
+    with values.sweep_options(arguments) as options:
+        about = {name: getattr(arguments, name) for name in ("x", "y", "store", "seeds", "net", "diverged")}
+        try:
+            ds = trace(grid, arguments.metric, arguments.level, **about, **options)
+        except SweepError as failed:
+            raise BadNewsError(failed) from None
+    below, open_cells, above = ((ds.side == side).sum().item() for side in (-1, 0, 1))
+    print(ds)
+    print(f"cells    {below} below {arguments.level:g}, {above} at or above it, {open_cells} that the seeds cannot tell")
+    print(f"networks {ds.attrs['networks']} of the grid's {grid.cells}, in {len(json.loads(ds.attrs['rounds']))} rounds")
+    if out is not None:
+        output.write(ds, out, arguments.store)
+        print(f"wrote {out}")
+    if arguments.png is not None:
+        picture.draw_phases(ds, arguments.png)
+        print(f"wrote {arguments.png}")
+    print(f"wrote {arguments.store}")
 
 
 def reproduce(arguments: argparse.Namespace) -> None:
@@ -179,6 +211,7 @@ COMMANDS = {
     "list": list_all,
     "describe": describe,
     "run": run,
+    "trace": trace,
     "reproduce": reproduce,
     "plot": plot,
     "status": status,

@@ -37,15 +37,16 @@ class _Word(str):
 
 
 def experiment_first(argv: list[str]) -> tuple[str | None, list[str]]:
-    """The experiment or file of ``run``, and the arguments with it in front: options may stand before it.
+    """The experiment or file of ``run`` or ``trace``, and the arguments with it in front: options may stand before it.
 
     Each field of an experiment is an option that takes several values, so where the values end is known
     only when the experiment is.
     """
-    if argv[:1] != ["run"]:
+    command = argv[:1]
+    if command not in (["run"], ["trace"]):
         return None, argv
     options = Parser(add_help=False, allow_abbrev=False)
-    _run_options(options)
+    (_run_options if command == ["run"] else _trace_options)(options)
     words = [_Word(a) for a in argv[1:]]
     left = [word for word in options.parse_known_args(words)[1] if not word.startswith("-")]
     if not left:
@@ -53,11 +54,11 @@ def experiment_first(argv: list[str]) -> tuple[str | None, list[str]]:
     known = [word for word in left if word in experiments.NAMES or word.endswith(".toml")]
     near = [word for word in left if difflib.get_close_matches(word, experiments.NAMES, 1)]
     what = (known or near or left)[0]
-    return str(what), ["run", str(what), *(str(word) for word in words if word is not what)]
+    return str(what), [*command, str(what), *(str(word) for word in words if word is not what)]
 
 
 def parser(what: str | None) -> Parser:
-    """The parser; what is the experiment, or the file, of ``run``."""
+    """The parser; what is the experiment, or the file, of ``run`` or ``trace``."""
     whole = Parser(prog="snljax", description="Phase diagrams as one XLA program.", epilog=EPILOG, allow_abbrev=False)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
@@ -76,6 +77,12 @@ def parser(what: str | None) -> Parser:
     _run_options(run)
     if what is not None and not what.endswith(".toml"):
         _field_options(run, what)
+
+    trace = command("trace", "train only the cells that decide where a metric crosses a level")
+    trace.add_argument("what", metavar="EXPERIMENT|FILE.toml", help="; ".join(experiments.NAMES))
+    _trace_options(trace)
+    if what is not None and not what.endswith(".toml"):
+        _field_options(trace, what)
 
     reproduce = command("reproduce", "a figure: train, draw, check its claims")
     reproduce.add_argument("figure", help="; ".join(figures.NAMES))
@@ -114,6 +121,26 @@ def _run_options(parser: Parser) -> None:
         help="netCDF file to write (default runs/EXPERIMENT-HASH.nc, one name for each grid; none with --store)",
     )
     parser.add_argument("--record-every", type=int, metavar="STEPS", help="measure on the way too")
+    _sweep_options(parser)
+
+
+def _trace_options(parser: Parser) -> None:
+    parser.add_argument("--metric", help="whose boundary is looked for, such as test_loss")
+    parser.add_argument("--level", type=float, help="the value that the boundary is of")
+    parser.add_argument("--store", help="folder that keeps every finished block; the same command resumes")
+    parser.add_argument("--x", help="dimension along x of the picture (default the first)")
+    parser.add_argument("--y", help="dimension along y of the picture (default the second)")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        nargs=2,
+        metavar=("FIRST", "MOST"),
+        help="how many of the grid's seeds a cell begins with, and how many where these disagree (default all)",
+    )
+    parser.add_argument("--net", type=int, default=9, help="lines of the first round along each axis (default 9)")
+    parser.add_argument("--diverged", default="above", help="where a diverged network counts: above (default) or below")
+    parser.add_argument("--out", type=pathlib.Path, help="netCDF file to write")
+    parser.add_argument("--png", type=pathlib.Path, help="draw the diagram")
     _sweep_options(parser)
 
 

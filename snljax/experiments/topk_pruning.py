@@ -44,6 +44,7 @@ class Config:
     prune_every: int = field(10, static=True, help="steps between prunings", range="[1, inf)")
     first_prune: int | None = field(0, static=True, help="step of the first pruning, or none", range="[0, inf)")
     regrow: bool = field(True, static=True, help="may pruned weights grow again (false freezes the first mask)")
+    monotone: bool = field(False, static=True, help="does each pruning keep only weights that all before it kept")
     filter_reduction: str = field(
         "sum", static=True, help="sum or mean over a class's filters", choices=("sum", "mean")
     )
@@ -75,7 +76,7 @@ class SpanState(NamedTuple):
 
 
 class DenseState(NamedTuple):
-    """Weights, and the frozen mask (all true where weights may regrow)."""
+    """Weights, and the mask of what was never pruned (all true where weights may regrow for good)."""
 
     weights: jax.Array
     mask: jax.Array
@@ -150,6 +151,8 @@ def step(config: Config, draw: Draw, state: SpanState | DenseState, t: jax.Array
 def measure(config: Config, draw: Draw, state: SpanState | DenseState) -> Metrics:
     weights = _weights(config, draw, state)
     mask = jnp.ones(weights.shape, bool) if config.first_prune is None else masks.topk(weights, config.K)
+    if config.monotone:
+        mask = mask & state.mask
     weights = weights * mask
     responses = _responses(config, weights, draw.noise)
     train_logits = _logits(config, responses, draw.targets)
@@ -230,7 +233,10 @@ def _prune_when_due(config: Config, draw: Draw, state: SpanState | DenseState, t
         mask = masks.topk(weights, config.K)
         if isinstance(state, SpanState):
             return _rebased(config, draw, weights * mask)
-        return DenseState(weights * mask, state.mask if config.regrow else mask)
+        if config.monotone:
+            mask = mask & state.mask
+        held = config.monotone or not config.regrow
+        return DenseState(weights * mask, mask if held else state.mask)
 
     since = t - config.first_prune
     due = (since >= 0) & (since % config.prune_every == 0) if config.regrow else since == 0
@@ -240,6 +246,11 @@ def _prune_when_due(config: Config, draw: Draw, state: SpanState | DenseState, t
 def check(config: Config) -> None:
     if config.descent == "span" and not config.regrow:
         raise ValueError("regrow is False with descent='span'; allowed: descent='dense' (a mask per filter is fixed)")
+    if config.monotone and (config.descent == "span" or not config.regrow):
+        raise ValueError(
+            f"monotone is True with descent={config.descent!r}, regrow={config.regrow}; allowed: descent='dense', "
+            "regrow=True (between two prunings all weights move)"
+        )
     if config.decomposition and config.descent != "span":
         raise ValueError(f"decomposition is True with descent={config.descent!r}; allowed: descent='span'")
 

@@ -20,7 +20,7 @@ from snljax.experiment import attributes_of, dims_of, fields_of
 from snljax.sweep import files
 from snljax.sweep.descriptions import numbered, read_description, write_group
 from snljax.sweep.files import StoreError
-from snljax.sweep.layout import Block, Layout
+from snljax.sweep.layout import Block, Cells, Layout
 from snljax.variables import FIRST_BAD
 from snljax.wording import plain
 
@@ -111,7 +111,10 @@ class Catalogue:
             positions.append(np.array(list(dict.fromkeys(known[_exact(row)] for row in wanted))))
         self.first.append(self.layout.blocks)
         self._digests.append(files.digest(grid))
-        self.layout = self.layout.grown(positions)
+        chosen = grid.get("chosen")
+        if chosen is not None:
+            positions = [p[np.array(c, np.int64)] for p, c in zip(positions, chosen, strict=True)]
+        self.layout = self.layout.grown(Cells(tuple(positions), listed=chosen is not None))
         self.grids.append(grid)
 
     # --- does a grid belong here --------------------------------------------------------------------
@@ -164,8 +167,10 @@ class Catalogue:
                     "name of its own (rows=together(…)), or another store"
                 )
 
-    def add(self, grid: Grid, metrics: Metrics) -> None:
-        """Add the cells of a grid that are not here yet; several processes may do so at once.
+    def add(self, grid: Grid, cells: Cells, metrics: Metrics) -> None:
+        """Add those of a grid's cells that are not here yet; several processes may do so at once.
+
+        The values of all its axes are known from then on, whichever cells are asked for.
 
         A metric has one dtype in a store, or several floating ones: of others NaN and what stands for it would mix.
         """
@@ -182,10 +187,12 @@ class Catalogue:
             "seeds": list(grid.seeds),
             "metrics": {n: [str(kept(n, dtype)), list(inner)] for n, (dtype, inner) in metrics.items()},
         }
+        if cells.listed:
+            entry["chosen"] = [a.tolist() for a in self._ordered(grid, cells.axes)]
         with files.clear_errors(self.path):
             (self.path / "grids").mkdir(exist_ok=True)
             self._restore()
-            while self.missing(grid):
+            while self.missing(grid, cells):
                 files.write_once(self.path / "grids" / f"{len(self.grids)}.json", files.sealed(entry))
                 self.refresh()
             write_group(self.path / "data.zarr", self.manifest)
@@ -221,11 +228,12 @@ class Catalogue:
                         f"{', '.join(kept)}; allowed: the metrics of the store, or another store"
                     )
 
-    def missing(self, grid: Grid) -> bool:
-        """Whether a grid has cells that are not here yet."""
+    def missing(self, grid: Grid, cells: Cells) -> bool:
+        """Whether values of a grid, or some of its cells, are not here yet."""
         self.refresh()
-        axes = self.positions(grid)
-        return any(-1 in a for a in axes) or len(self.layout.grown(axes).boxes) > len(self.layout.boxes)
+        if any(-1 in a for a in self.positions(grid)):
+            return True
+        return len(self.layout.grown(self._placed(grid, cells)).boxes) > len(self.layout.boxes)
 
     def positions(self, grid: Grid) -> list[np.ndarray]:
         """Positions of a grid's values on the store's axes, ``seed`` last; -1 for a value that is new."""
@@ -244,10 +252,19 @@ class Catalogue:
 
     # --- what blocks mean ---------------------------------------------------------------------------
 
-    def needed(self, grid: Grid) -> np.ndarray:
-        """Which blocks hold a cell of a grid, as true and false."""
-        axes = self.positions(grid)
-        return np.concatenate([self.layout.needed(box, axes) for box in self.layout.boxes] or [np.zeros(0, bool)])
+    def needed(self, grid: Grid, cells: Cells) -> np.ndarray:
+        """Which blocks hold one of a grid's cells, as true and false."""
+        return self.layout.needed(self._placed(grid, cells))
+
+    def _placed(self, grid: Grid, cells: Cells) -> Cells:
+        """Where a grid's cells lie on the store's axes."""
+        ordered = self._ordered(grid, cells.axes)
+        return Cells(tuple(p[a] for p, a in zip(self.positions(grid), ordered, strict=True)), cells.listed)
+
+    def _ordered(self, grid: Grid, axes: tuple[np.ndarray, ...]) -> list[np.ndarray]:
+        """What belongs to the axes of a grid, ``seed`` last, in the order of the store's."""
+        by_name = dict(zip((*(a.name for a in grid.point_axes), "seed"), axes, strict=True))
+        return [by_name[name] for name in self.values]
 
     def settings_of(self, block: int) -> dict[str, Any]:
         """What a block means: the fields that all its networks share, those of its points, and its seeds."""

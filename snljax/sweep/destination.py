@@ -14,11 +14,11 @@ from snljax.sweep import keepers
 from snljax.sweep.dataset import Results, open_part
 from snljax.sweep.keeper import Keeper, Plain
 from snljax.sweep.keepers import Outbox, StoreKeeper, WorkersKeeper
-from snljax.sweep.layout import Block
+from snljax.sweep.layout import Block, Cells
 from snljax.sweep.prepare import Announce, Needs
 from snljax.sweep.statics import static_key
 from snljax.sweep.store import Store
-from snljax.sweep.work import Finished, Job, Plan, Prepared, Work, in_memory, versions
+from snljax.sweep.work import Finished, Job, Plan, Prepared, Work, in_memory, versions, whole
 
 _STORE_SECONDS = 0.004  # to write a block, measured
 
@@ -70,7 +70,7 @@ class InMemory(Plain):
     @property
     def needs(self) -> Needs:
         """Nobody compares programs."""
-        return Needs(self.block, 0.0, 1, fingerprints=False, old_fingerprints=False)
+        return Needs(whole(self.plan.grid), self.block, 0.0, 1, fingerprints=False, old_fingerprints=False)
 
     def begin(self, prepared: Prepared) -> bool:
         """Always ready."""
@@ -113,6 +113,7 @@ class InStore(StoreKeeper):
     def __init__(self, plan: Plan, path: str, block: Block | None, shard: tuple[int, int], announce: Announce) -> None:
         self.plan, self.path, self.shard, self.announce = plan, pathlib.Path(path), shard, announce
         self.accept_program, self.place, self.block, self.migrated = plan.accept_program, path, block, False
+        self.cells = whole(plan.grid)
         self._known = Store.exists(path)
         if self._known:
             self._opened(Store.open(path))
@@ -128,7 +129,12 @@ class InStore(StoreKeeper):
     @property
     def needs(self) -> Needs:
         """Its own shape of block; markers say which program trained."""
-        return Needs(self.block, _STORE_SECONDS, self.shard[1], fingerprints=True, old_fingerprints=self.migrated)
+        processes = self.shard[1]
+        return Needs(self.cells, self.block, _STORE_SECONDS, processes, True, old_fingerprints=self.migrated)
+
+    def choose(self, cells: Cells) -> None:
+        """Ask for some of the plan's cells, by their positions in its grid, before `begin`; without it for all."""
+        self.cells = cells
 
     def begin(self, prepared: Prepared) -> bool:
         """Made if it is not there, grown by what is asked for; a program that may not train here is refused."""
@@ -140,14 +146,14 @@ class InStore(StoreKeeper):
             return False
         programs = prepared.fingerprints, prepared.old_fingerprints
         self.store.accepted.admit(*programs, prepared.made_by, self.accept_program)
-        self.store.grow(self.plan.grid, prepared.metrics)
+        self.store.grow(self.plan.grid, self.cells, prepared.metrics)
         return True
 
     def todo(self, prepared: Prepared) -> Todo:
         """What is missing or damaged, and is this shard's."""
         part, parts = self.shard
         catalogue = self.store.catalogue
-        blocks = np.flatnonzero(catalogue.needed(self.plan.grid))
+        blocks = np.flatnonzero(catalogue.needed(self.plan.grid, self.cells))
         blocks = blocks[blocks % parts == part - 1]
         self._discard_damaged(blocks)
         self.store.tidy()

@@ -1,4 +1,4 @@
-"""``sweep(grid)``: trains every cell of a grid, block by block, and returns a labelled Dataset."""
+"""``sweep(grid)``: trains every cell of a grid, block by block, and returns a labelled Dataset; or some, in rounds."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import xarray as xr
 
 from snljax.sweep import arguments, executors
-from snljax.sweep.destination import Destination, InMemory, InStore
+from snljax.sweep.destination import Destination, InMemory, InStore, Todo
 from snljax.sweep.grid import Grid
-from snljax.sweep.layout import Block
+from snljax.sweep.layout import Block, Cells
 from snljax.sweep.prepare import Announce
 from snljax.sweep.progress import Progress, announcer
 from snljax.sweep.runner import Here, OnWorkers, Runner
 from snljax.sweep.statics import static_key
 from snljax.sweep.work import Plan, Prepared, versions
+from snljax.wording import unknown
 
 
 class Interrupted(KeyboardInterrupt):
@@ -125,7 +126,69 @@ def sweep(
         prepared = runner.prepare(destination.needs)
         while not destination.begin(prepared):
             prepared = runner.prepare(destination.needs)
-        return _run(plan, prepared, destination, runner, started, announce, progress)
+        todo = destination.todo(prepared)
+        with Progress(todo.job, todo.wanted, todo.finished, announce, progress) as told:
+            ds = _run(plan, prepared, destination, runner, started, todo, told)
+        if told.diverged:
+            announce(f"{told.diverged} cells diverged; see status and first_bad_step")
+        return ds
+
+
+def in_rounds(
+    grid: Grid,
+    metric: str,
+    choose: Callable[[xr.Dataset], Cells | None],
+    first: Cells,
+    store: str | os.PathLike[str],
+    *,
+    executor: Any = None,
+    accept_program: bool = False,
+    devices: int | Sequence[Any] | None = None,
+    memory: str | int | None = None,
+    block: tuple[int, int] | None = None,
+    precision: str = "highest",
+    progress: bool = True,
+) -> xr.Dataset:
+    """Train some cells of a grid, then those that their results ask for, and so on, as blocks of one shape.
+
+    Args:
+        grid: of which cells are chosen.
+        metric: that is chosen by, one number of each network.
+        choose: what there is -> which cells are wanted next, by their positions in the grid; None if no more are. It
+            goes by what was wanted before alone, so that a store that has more cells leads to the same ones.
+        first: the cells that are wanted first.
+        store, executor, accept_program, devices, memory, block, precision, progress: as for `sweep`.
+
+    Returns:
+        The Dataset of the grid; what was not wanted, and is not in the store, is pending.
+
+    Raises:
+        as `sweep`.
+    """
+    started = time.perf_counter()
+    shape = arguments.block_of(block)
+    plan = arguments.plan_of(grid, None, precision, memory, accept_program)
+    arguments.check_places(store, executor, None, devices)
+    announce = announcer(grid.experiment.name, progress)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_sigterm_raises())
+        destination = InStore(plan, os.path.abspath(store), shape, (1, 1), announce)
+        runner = _runner(plan, executor, devices, destination, announce, stack)
+        told: Progress | None = None
+        wanted: Cells | None = first
+        while wanted is not None:
+            destination.choose(wanted)
+            prepared = runner.prepare(destination.needs)
+            _check_number(metric, prepared)
+            while not destination.begin(prepared):
+                prepared = runner.prepare(destination.needs)
+            todo = destination.todo(prepared)
+            if told is None:
+                told = stack.enter_context(Progress(todo.job, 0, 0, announce, progress, whole=grid.cells))
+            told.another_round(todo.wanted, todo.finished)
+            ds = _run(plan, prepared, destination, runner, started, todo, told)
+            wanted = choose(ds)
+    return ds
 
 
 def _run(
@@ -134,12 +197,10 @@ def _run(
     destination: Destination,
     runner: Runner,
     started: float,
-    announce: Announce,
-    shown: bool,
+    todo: Todo,
+    progress: Progress,
 ) -> xr.Dataset:
     """Train what is to do, and say how it ended."""
-    todo = destination.todo(prepared)
-    progress = Progress(todo.job, todo.wanted, todo.finished, announce, shown)
 
     def dataset() -> xr.Dataset:
         return destination.dataset(_attrs(plan, prepared, runner, started))
@@ -150,17 +211,22 @@ def _run(
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "signal_number", signal.SIGINT)
         where = f"; they are in {destination.place}, and the same call again does the rest" if destination.place else ""
-        message = f"interrupted: {progress.finished} of {todo.wanted} cells were finished{where}"
-        announce(message)
+        message = f"interrupted: {progress.finished} of {progress.wanted} cells were finished{where}"
+        progress.announce(message)
         raise Interrupted(message, dataset(), number) from None
-    finally:
-        progress.bar.close()
     ds = dataset()
     if progress.failures:
         raise SweepError(progress.what_failed(destination.place), ds, progress.failures)
-    if progress.diverged:
-        announce(f"{progress.diverged} cells diverged; see status and first_bad_step")
     return ds
+
+
+def _check_number(metric: Any, prepared: Prepared) -> None:
+    """ValueError if a metric is not one number of each network."""
+    if metric not in prepared.metrics:
+        raise ValueError(unknown("metric", metric, prepared.metrics))
+    inner = prepared.metrics[metric][1]
+    if inner:
+        raise ValueError(f"metric: {metric!r} has shape {list(inner)} of each network; allowed: one number")
 
 
 def _destination(

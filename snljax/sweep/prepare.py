@@ -12,7 +12,7 @@ from snljax.experiment import dims_of
 from snljax.sweep import best_shapes, memory, program, shapes
 from snljax.sweep.devices import human_bytes
 from snljax.sweep.grid import Grid
-from snljax.sweep.layout import Block
+from snljax.sweep.layout import Block, Cells
 from snljax.sweep.memory import Room
 from snljax.sweep.network import Systems
 from snljax.sweep.probing import Probe
@@ -29,11 +29,12 @@ _WORTH_MEASURING_SECONDS = 1.0  # a shorter sweep begins with what should be fas
 class Needs(NamedTuple):
     """What whoever keeps the blocks asks for.
 
-    block: the only shape that it takes, or None to let time decide. seconds: that keeping one block takes. processes:
-    that share the blocks. fingerprints, old_fingerprints: whether it compares programs, and with those of version 1
-    of stores.
+    cells: of the plan's grid, that are trained in one go. block: the only shape that it takes, or None to let time
+    decide. seconds: that keeping one block takes. processes: that share the blocks. fingerprints, old_fingerprints:
+    whether it compares programs, and with those of version 1 of stores.
     """
 
+    cells: Cells
     block: Block | None
     seconds: float
     processes: int
@@ -63,7 +64,7 @@ def prepare(plan: Plan, systems: Systems, room: Room, needs: Needs, announce: An
     Raises:
         ValueError: if there is too little room, or the experiment's functions do not fit together.
     """
-    configs = list(plan.grid.configs())
+    configs = _configs(plan.grid, needs.cells)
     by_program = {static_key(c): systems.metrics(c) for c in configs}
     metrics = _joined(plan.grid, by_program.values())
     found = _Chosen(needs.block, 0, 0.0) if needs.block else _fastest(plan, systems, room, needs, announce)
@@ -120,13 +121,21 @@ def _fastest(plan: Plan, systems: Systems, room: Room, needs: Needs, announce: A
     return _Chosen(best, len(tried) - 1, seconds)
 
 
+def _configs(grid: Grid, cells: Cells) -> list[Any]:
+    """One Config for each program that some cells need."""
+    if not cells.listed:
+        return list(grid.configs())
+    chosen = [a if static else np.zeros_like(a) for a, static in zip(cells.axes, grid.static_axes, strict=False)]
+    return [grid.config_at(point) for point in dict.fromkeys(zip(*(a.tolist() for a in chosen), strict=True))]
+
+
 def _size(plan: Plan, needs: Needs, devices: int) -> shapes.Size:
-    grid = plan.grid
-    lengths = [(len(a.coordinate), s) for a, s in zip(grid.point_axes, grid.static_axes, strict=True)]
+    static = [axis for axis, fixed in zip(needs.cells.axes, plan.grid.static_axes, strict=False) if fixed]
+    programs = math.prod(len({*axis.tolist()}) for axis in static)
     return shapes.Size(
-        points=math.prod(n for n, static in lengths if not static),
-        seeds=len(grid.seeds),
-        programs=math.prod(n for n, static in lengths if static),
+        points=-(-needs.cells.points // programs),
+        seeds=len(needs.cells.seeds),
+        programs=programs,
         steps=plan.steps,
         pauses=len(plan.records),
         at_once=devices * needs.processes,

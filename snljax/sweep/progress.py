@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -36,11 +37,14 @@ class Progress:
         wanted, finished: cells that were asked for, and those that are there already.
         announce: writes lines.
         shown: whether there is a bar.
+        whole: cells of the grid, where only some of them are asked for, round by round.
     """
 
-    def __init__(self, job: Job, wanted: int, finished: int, announce: Announce, shown: bool) -> None:
-        self.job, self.wanted, self.finished, self.announce = job, wanted, finished, announce
-        self.diverged = 0
+    def __init__(
+        self, job: Job, wanted: int, finished: int, announce: Announce, shown: bool, whole: int | None = None
+    ) -> None:
+        self.job, self.wanted, self.finished, self.announce, self.whole = job, wanted, finished, announce, whole
+        self.diverged = self.rounds = 0
         self.failures: dict[str, Exception] = {}
         self.bar = tqdm(
             total=wanted * job.plan.steps,
@@ -52,6 +56,21 @@ class Progress:
             smoothing=0.1,
             dynamic_ncols=True,
         )
+        self._show()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.bar.close()
+
+    def another_round(self, wanted: int, finished: int) -> None:
+        """So many more cells are asked for, and so many of them are there already."""
+        self.rounds += 1
+        self.wanted += wanted
+        self.finished += finished
+        self.bar.total = self.wanted * self.job.plan.steps
+        self.bar.update(finished * self.job.plan.steps)
         self._show()
 
     def went(self, steps: int) -> None:
@@ -81,7 +100,10 @@ class Progress:
 
     def _show(self) -> None:
         # Drawn with the next update, which the bar does ten times a second at most: blocks may end faster.
-        self.bar.set_postfix_str(f"{self.finished}/{self.wanted} cells", refresh=False)
+        shown = f"{self.finished}/{self.wanted} cells"
+        if self.whole is not None:
+            shown += f" of the grid's {self.whole}, round {self.rounds}"
+        self.bar.set_postfix_str(shown, refresh=False)
 
 
 def _message(error: Exception) -> str:

@@ -35,7 +35,7 @@ from snljax.sweep.checkpoint import Checkpoint, read_checkpoint, write_checkpoin
 from snljax.sweep.chunk_files import ChunkFiles
 from snljax.sweep.descriptions import numbered, read_description
 from snljax.sweep.files import StoreError
-from snljax.sweep.layout import Block
+from snljax.sweep.layout import Block, Cells
 from snljax.sweep.writers import Writers
 from snljax.variables import FIRST_BAD
 
@@ -119,9 +119,9 @@ class Store:
             files.write_once(path / MANIFEST, files.sealed(manifest))
         return cls.open(path)
 
-    def grow(self, grid: Grid, metrics: Metrics) -> None:
-        """Add the cells of a grid that are not here yet; several processes may do so at once."""
-        self.catalogue.add(grid, metrics)
+    def grow(self, grid: Grid, cells: Cells, metrics: Metrics) -> None:
+        """Add those of a grid's cells that are not here yet; several processes may do so at once."""
+        self.catalogue.add(grid, cells, metrics)
         with files.clear_errors(self.path):
             for number in range(len(self.catalogue.grids)):
                 self._chunks.describe(number)

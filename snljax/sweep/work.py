@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from snljax.sweep.grid import Grid
-from snljax.sweep.layout import Block, Layout
+from snljax.sweep.layout import Block, Cells, Layout
 from snljax.sweep.returned import Metrics
 from snljax.variables import FIRST_BAD
 
@@ -121,9 +121,9 @@ def in_memory(plan: Plan, block: Block) -> Job:
     return Job(plan, plan.grid, Layout(block, plan.grid.static_axes).grown(whole(plan.grid)))
 
 
-def whole(grid: Grid) -> list[np.ndarray]:
-    """All positions on every axis of a grid, ``seed`` last."""
-    return [np.arange(len(axis.coordinate)) for axis in grid.point_axes] + [np.arange(len(grid.seeds))]
+def whole(grid: Grid) -> Cells:
+    """All cells of a grid."""
+    return Cells((*(np.arange(len(axis.coordinate)) for axis in grid.point_axes), np.arange(len(grid.seeds))))
 
 
 def _range(values: list[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 
 import chex
 import jax
@@ -255,6 +256,22 @@ def test_frozen_masks_keep_pruned_weights_at_exactly_zero(first_prune):
     np.testing.assert_allclose(history.weights[40], expected.weights, rtol=1e-4, atol=1e-6)
 
 
+def test_monotone_masks_only_shrink_and_weights_move_between_prunings():
+    c, draw = config(descent="dense", monotone=True, prune_every=5, sigma_p=2.0), drawn()
+    history = states(c, draw, 40)
+    kept = [np.asarray(history.mask[t]) for t in (1, 6, 11, 40)]
+    assert kept[0].sum() > kept[-1].sum() > 0
+    assert all((later <= before).all() for before, later in itertools.pairwise(kept))
+    assert np.all(np.asarray(history.weights[40])[~kept[-1]] != 0)
+    expected = reference.train(c, reference.problem(c, draw), 40)
+    np.testing.assert_array_equal(kept[-1], expected.kept[-1])
+    np.testing.assert_allclose(history.weights[40], expected.weights, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(
+        measure(c, draw, jax.tree.map(lambda a: a[40], history)).kept_signal,
+        (reference.topk(expected.weights, 8) & kept[-1])[np.arange(3), :, np.arange(3)].mean(),
+    )
+
+
 def test_weights_regrow_between_prunings():
     c, draw = config(descent="dense"), drawn()
     history = states(c, draw, 11)
@@ -361,6 +378,8 @@ def test_draw_depends_on_the_seed_alone():
         ({"regrow": False}, ("regrow", "dense")),
         ({"decomposition": True, "descent": "dense"}, ("decomposition", "span")),
         ({"regrow": [True, False]}, ("regrow", "dense")),
+        ({"monotone": True}, ("monotone", "dense")),
+        ({"monotone": True, "descent": "dense", "regrow": False}, ("monotone", "regrow=True")),
     ],
 )
 def test_settings_that_do_not_fit_together(settings, named, one_line):

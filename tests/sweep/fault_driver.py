@@ -26,6 +26,7 @@ from snljax.sweep.arguments import plan_of
 from snljax.sweep.layout import Block
 from snljax.sweep.statics import static_key
 from snljax.sweep.store import Store
+from snljax.sweep.work import whole
 
 FOLDER = os.environ.get("FAULT_FOLDER", "")  # where the trap is laid; empty in the test's own process
 RATES = [0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.125]
@@ -138,7 +139,7 @@ def operations(folder: str) -> None:
 
     def make(path: pathlib.Path) -> None:
         store = Store.create(path, plan, Block(1, 2), {"versions": {}, "device": "none"})
-        store.grow(grid, {"mean": (np.dtype(np.float32), ())})
+        store.grow(grid, whole(grid), {"mean": (np.dtype(np.float32), ())})
         store.accepted.admit({static_key(grid.config): "program"}, {}, {"jax": "x"}, False)
         for block in range(2):
             if store.is_done(block):
