@@ -177,7 +177,7 @@ def precision(device: Any, side: int, points: int, **settings: Any) -> dict[str,
 
 def moves(exact: Any, rounded: Any) -> dict[str, Any]:
     """How far two phase diagrams of the test loss are apart, cell by cell and along their boundary."""
-    edges = [snl.boundary.extract(loss, "K", THRESHOLD, "upper").values for loss in (exact, rounded)]
+    edges = [snl.boundary.edge(loss, "K", THRESHOLD, "upper").values for loss in (exact, rounded)]
     apart = np.abs(edges[1] - edges[0])
     apart = apart[np.isfinite(apart)]
     return {

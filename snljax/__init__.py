@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from snljax.experiment import Experiment, field, metric
     from snljax.measures.memorization import influence_scores, noise_correlation
     from snljax.reproduce import reproduce
+    from snljax.reproduce_all import reproduce_all
     from snljax.stats import compare
     from snljax.supervised.door import supervised
     from snljax.sweep.axes import together, zip
@@ -61,6 +62,7 @@ __all__ = [
     "plotting",
     "recompute",
     "reproduce",
+    "reproduce_all",
     "stats",
     "supervised",
     "sweep",
@@ -86,6 +88,7 @@ _HOME = {
     "open_store": "snljax.sweep.dataset",
     "recompute": "snljax.sweep.verify",
     "reproduce": "snljax.reproduce",
+    "reproduce_all": "snljax.reproduce_all",
     "supervised": "snljax.supervised.door",
     "sweep": "snljax.sweep.engine",
     "together": "snljax.sweep.axes",

@@ -1,4 +1,4 @@
-"""A picture of a Dataset in a file or a store: what is chosen of it, read, and drawn as a heatmap."""
+"""A picture of a Dataset in a file or a store: what is chosen of it, read, and drawn as a heatmap or a phase map."""
 
 from __future__ import annotations
 
@@ -99,6 +99,28 @@ def draw(ds: xr.Dataset, choice: Choice, source: str, out: pathlib.Path) -> None
             raise ValueError(f"out: {out} cannot be written ({error})") from None
         finally:
             plt.close()
+
+
+def draw_phases(ds: xr.Dataset, out: pathlib.Path) -> None:
+    """Write the phase map of a traced diagram.
+
+    Args:
+        ds: from `trace`.
+        out: the picture; its ending says which kind.
+
+    Raises:
+        ValueError: the picture cannot be written.
+    """
+    about = ds.side.attrs
+    with plotting.style():
+        fig = plotting.phase_map(ds, x=about["x"], y=about["y"], width="page")
+    try:
+        with plotting.style():
+            fig.figure.savefig(out)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"png: {out} cannot be written ({error})") from None
+    finally:
+        plt.close(fig.figure)
 
 
 def _metric(ds: xr.Dataset, wanted: str | None, source: str) -> str:

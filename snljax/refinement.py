@@ -33,7 +33,8 @@ class Search:
 
     Margins, which it is told, are how far the quantity lies above the level: the lower end of the interval of the
     mean over seeds, the mean, and the upper end; of shape (x, y, 3), NaN where nothing is known, of any scale that is
-    about linear near 0.
+    about linear near 0. Whatever comes after these three on the last axis has a boundary that is followed as the
+    mean's: margins of single seeds, for example.
 
     Args:
         shape: cells along x and y, two or more each.
@@ -73,8 +74,8 @@ class Search:
     def next(self, margins: np.ndarray) -> Request | None:
         """What to train when so much is known; None if that decides every cell.
 
-        First all corners of each square of four cells that the mean's boundary passes, on some lines of the grid and
-        then on all; then more seeds where the interval holds the level; then cells at the edges of the region that
+        First all corners of each square of four cells that a boundary passes, on some lines of the grid and then on
+        all; then more seeds where the interval holds the level; then cells at the edges of the region that
         the seeds cannot decide, as far as the guess there can be wrong.
         """
         self._learn(margins)
@@ -99,16 +100,20 @@ class Search:
         return np.where(self._lost, np.int8(0), _sides(self._guess))
 
     @property
-    def mean_above(self) -> np.ndarray:
-        """Whether the mean of each cell lies at the level or above, as far as it is known or else guessed."""
+    def above(self) -> np.ndarray:
+        """Whether each cell lies at the level or above, as far as it is known or else guessed.
+
+        Of shape (x, y, boundaries that are followed), the mean's first.
+        """
         assert self._guess is not None
-        return self._guess[..., MEAN] >= 0
+        return self._guess[..., [MEAN, *range(HIGH + 1, self._guess.shape[-1])]] >= 0
 
     def _ask(self, cells: np.ndarray, seeds: range | None = None) -> Request:
         seeds = range(self._seeds) if seeds is None else seeds
         self._fresh = cells & (self.asked == 0)
         self.asked[cells] = seeds.stop
-        return Request(*np.nonzero(cells), seeds)
+        x, y = np.nonzero(cells)
+        return Request(x, y, seeds)
 
     def _learn(self, margins: np.ndarray) -> None:
         """How far the last guess was off, where it was put to the test."""
@@ -117,8 +122,8 @@ class Search:
             self._errors = [*self._errors, errors[~np.isnan(errors).any(axis=-1)]][-_REMEMBERED:]
 
     def _boundary(self) -> np.ndarray:
-        """Cells that are not asked for yet, at squares that the mean's boundary passes; on few lines at first."""
-        passed, open_cells = _mixed(self.mean_above), self.asked == 0
+        """Cells that are not asked for yet, at squares that a boundary passes; on few lines at first."""
+        passed, open_cells = np.asarray(_mixed(self.above).any(axis=-1)), self.asked == 0
         x, y = (np.arange(n) for n in passed.shape)
         while self._stride > 1:
             on_lines = (x[:, None] % self._stride == 0) | (y % self._stride == 0)
@@ -130,8 +135,8 @@ class Search:
     def _doubtful(self) -> np.ndarray:
         """Cells that are not asked for yet, at an edge of what the seeds cannot decide, whose guess can be wrong."""
         assert self._guess is not None
-        errors = np.concatenate([*self._errors, np.zeros((0, 3))])
-        usual = np.quantile(errors, _ERRORS_WITHIN, axis=0) if len(errors) else np.full(3, np.inf)
+        errors = np.concatenate([*self._errors, np.zeros((0, self._guess.shape[-1]))])
+        usual = np.quantile(errors, _ERRORS_WITHIN, axis=0) if len(errors) else np.full(errors.shape[1], np.inf)
         close = np.abs(self._guess[..., [LOW, HIGH]]) <= _DOUBT * usual[[LOW, HIGH]]
         return _edges(self.sides) & (self.asked == 0) & close.any(axis=-1)
 

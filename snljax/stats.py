@@ -113,7 +113,7 @@ def side(values: xr.DataArray, level: float, outside: xr.DataArray | None = None
 
 
 def ends(values: xr.DataArray, outside: xr.DataArray | None = None) -> xr.Dataset:
-    """The interval over seeds by which a side is told: `interval` where it has ends, and what stands for them elsewhere.
+    """The interval over seeds by which a side is told: `interval` where it has ends, and what stands for it elsewhere.
 
     Of a single seed there is no interval: its value is all three. With a network beyond all numbers there is none
     either: the smallest and the largest value are the ends.
@@ -136,7 +136,7 @@ def ends(values: xr.DataArray, outside: xr.DataArray | None = None) -> xr.Datase
     """
     values = as_floats(real("values", values))
     if outside is None:
-        outside = np.sign(values).where(np.isinf(values), 0)
+        outside = xr.where(np.isinf(values), np.sign(values), 0)
     if "seed" not in values.dims:
         values, outside = values.expand_dims("seed"), outside.expand_dims("seed")
     beyond, inside = outside != 0, values.where(outside == 0)

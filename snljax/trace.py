@@ -33,6 +33,7 @@ def trace(
     store: str | os.PathLike[str] | None = None,
     seeds: tuple[int, int] | None = None,
     net: int = 9,
+    each_seed: bool = False,
     diverged: Diverged = "above",
     executor: Any = None,
     accept_program: bool = False,
@@ -61,6 +62,7 @@ def trace(
         seeds: (first, most), how many of the grid's seeds a cell begins with, and how many it gets where its interval
             holds the level; default all of the grid's, everywhere.
         net: lines of the net along each axis, 2 or more.
+        each_seed: follow the boundary of every single seed, too, which fits over seeds go by; all have all seeds then.
         diverged: on which side of the level a network counts that left the finite numbers.
         executor, accept_program, devices, memory, block, precision, progress: as for `sweep`.
 
@@ -84,6 +86,8 @@ def trace(
     dims = _dims(grid, x, y)
     shape = tuple(grid.shape[dim] for dim in _swept(grid))
     search = Search((shape[0], shape[1]), _lines(net), _seeds(grid, seeds))
+    if each_seed and seeds is not None:
+        raise ValueError(f"each_seed: with seeds={tuple(seeds)}; allowed: one of them (every cell then has all seeds)")
     stats.check_finite("level", level)
     if diverged not in ("above", "below"):
         raise ValueError(f"diverged: {diverged!r}; allowed: above, below")
@@ -96,8 +100,13 @@ def trace(
 
     def choose(ds: xr.Dataset) -> Cells | None:
         nonlocal found
-        found = _ends(grid, ds, metric, search.asked, diverged)
-        request = search.next(_margins(found, level))
+        values, beyond = _asked(grid, ds, metric, search.asked, diverged)
+        found = stats.ends(values, beyond)
+        fields = [found[end] for end in ("low", "mean", "high")]
+        if each_seed:
+            fields += [*values.where(beyond == 0, np.inf * beyond).transpose("seed", ...)]
+        margins = [_margin(field.values, level, found.attrs["scale"]) for field in fields]
+        request = search.next(np.stack(margins, axis=-1))
         return None if request is None else cells(request)
 
     with tempfile.TemporaryDirectory() as folder:
@@ -177,8 +186,10 @@ def _lines(net: Any) -> int:
     return net
 
 
-def _ends(grid: Grid, ds: xr.Dataset, metric: str, asked: np.ndarray, diverged: Diverged) -> xr.Dataset:
-    """Low, mean and high of what was asked for, and of nothing else that the store may have."""
+def _asked(
+    grid: Grid, ds: xr.Dataset, metric: str, asked: np.ndarray, diverged: Diverged
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Values of what was asked for and of nothing else that the store may have, and which lie beyond all numbers."""
     swept = _swept(grid)
     part = ds[[metric, STATUS]].load()
     part = part if "seed" in part.dims else part.expand_dims("seed")
@@ -186,14 +197,12 @@ def _ends(grid: Grid, ds: xr.Dataset, metric: str, asked: np.ndarray, diverged: 
     wanted = xr.DataArray(np.arange(len(grid.seeds)) < asked[..., None], dims=(*swept, "seed"))
     dead = part[STATUS] == DIVERGED
     values = stats.finished(part[metric], part[STATUS]).where(wanted)
-    beyond = np.sign(values).where(np.isinf(values), 0)
-    return stats.ends(values, xr.where(dead & wanted, 1 if diverged == "above" else -1, beyond))
+    beyond = xr.where(np.isinf(values), np.sign(values), 0)
+    return values, xr.where(dead & wanted, 1 if diverged == "above" else -1, beyond)
 
 
-def _margins(found: xr.Dataset, level: float) -> np.ndarray:
-    """How far the ends and the mean lie above the level, on the scale of their interval."""
-    values = np.stack([found[end].values for end in ("low", "mean", "high")], axis=-1)
-    scale = found.attrs["scale"]
+def _margin(values: np.ndarray, level: float, scale: stats.Scale) -> np.ndarray:
+    """How far values lie above the level, on the scale of their interval."""
     least, most = stats.POSSIBLE[scale]
     if scale == "linear" or not least < level < most:
         return values - level

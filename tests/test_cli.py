@@ -67,6 +67,11 @@ def _fails(capsys, *argv):
         (["run", "topk_pruning", "missing.toml"], ["missing.toml"]),
         (["run", "missing.toml"], ["missing.toml", "No such file"]),
         (["run"], ["required"]),
+        (["trace", "topk_prunning"], ["topk_prunning", "did you mean 'topk_pruning'"]),
+        (["trace", "topk_pruning", "--level", "2", "--store", "s"], ["metric: not given", "--metric"]),
+        (["trace", "topk_pruning", "--metric", "test_loss", "--store", "s"], ["level: not given", "--level"]),
+        (["trace", "topk_pruning", "--metric", "test_loss", "--level", "2"], ["store: not given", "--store"]),
+        (["trace", "topk_pruning", "--levl", "2"], ["--levl", "did you mean --level"]),
         (["reproduce", "topk-heatmaps"], ["did you mean 'topk-heatmap'"]),
         (["reproduce", "topk-heatmap", "--preset", "fast"], ["preset", "'fast'", "quick, paper"]),
         (["plot", "missing.nc"], ["missing.nc", "does not exist", "netCDF"]),
@@ -134,6 +139,29 @@ def test_run_and_plot(capsys, tmp_path):
     capsys.readouterr()
     assert "allowed: train_loss" in _fails(capsys, "plot", str(out), "--metric", "loss")
     assert "no dimension" in _fails(capsys, "plot", str(out), "--x", "mu")
+
+
+def test_trace_writes_what_it_finds_and_goes_on_from_its_store(capsys, tmp_path):
+    store, out, png = tmp_path / "edge", tmp_path / "edge.nc", tmp_path / "edge.png"
+    axes = ["--sigma-p", *map(str, np.linspace(0.1, 2, 7)), "--K", *map(str, range(1, 10)), "--seed", "0", "1", "2"]
+    asked = ["--metric", "test_loss", "--level", "1.1", "--net", "3", "--y", "sigma_p"]
+    where = ["--store", str(store), "--out", str(out), "--png", str(png)]
+    cli.main(["trace", *asked, "topk_pruning", *axes, *TOY, *where])
+    shown = capsys.readouterr().out
+    ds = xr.load_dataset(out)
+    networks = int((ds.status == 1).sum())
+    assert f"networks {networks} of the grid's 189, in " in shown
+    assert 27 <= networks < 189
+    counts = [int((ds.side == side).sum()) for side in (-1, 1, 0)]
+    assert (
+        f"cells    {counts[0]} below 1.1, {counts[1]} at or above it, {counts[2]} that the seeds cannot tell" in shown
+    )
+    assert sum(counts) == 63
+    assert (ds.side.attrs["x"], ds.side.attrs["y"]) == ("K", "sigma_p")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    done = len([*(store / "done").iterdir()])
+    cli.main(["trace", *asked, "topk_pruning", *axes, *TOY, "--store", str(store)])
+    assert len([*(store / "done").iterdir()]) == done
 
 
 def test_toml_gives_the_same_numbers_as_options(tmp_path):

@@ -85,7 +85,7 @@ def test_the_net_aside_the_search_follows_what_it_has_found(number, shape, net, 
     np.testing.assert_array_equal(search.sides[asked], sides(truth)[asked])
     lines = [len(np.unique(r)) for r in (requests[0].x, requests[0].y)]
     assert lines == [min(n, net) for n in shape]
-    guessed = search.mean_above
+    guessed = search.above[..., 0]
     for i, j in np.ndindex(shape[0] - 1, shape[1] - 1):
         square = np.s_[i : i + 2, j : j + 2]
         if guessed[square].min() < guessed[square].max():
@@ -98,6 +98,19 @@ def test_where_nothing_crosses_the_net_is_all():
     assert len(requests) == 1
     assert (search.asked > 0).sum() == 25
     assert (search.sides == 1).all()
+
+
+def test_boundaries_of_single_seeds_are_followed_too():
+    values = surface("two boundaries", 48, 3, 0.1)
+    truth = np.concatenate([margins(values), values], axis=-1)
+    search, _ = run(truth)
+    for layer in (1, 3, 4, 5):
+        above = truth[..., layer] >= 0
+        passed = above[:-1, :-1].astype(int) + above[1:, :-1] + above[:-1, 1:] + above[1:, 1:]
+        whole = [(search.asked[i : i + 2, j : j + 2] > 0).all() for i, j in np.argwhere((passed > 0) & (passed < 4))]
+        assert np.mean(whole) > 0.98
+    alone, _ = run(margins(values))
+    assert (alone.asked > 0).sum() < (search.asked > 0).sum()
 
 
 def test_more_seeds_go_where_the_interval_holds_the_level():

@@ -5,9 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import subprocess
-import sys
-import warnings
 from typing import NamedTuple
 
 import jax
@@ -15,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from harness import PYTHONPATH, assert_same_bits
+from harness import assert_same_bits
 
 import snljax as snl
 from snljax import Experiment, field, stats
@@ -164,6 +161,15 @@ def test_more_seeds_where_the_seeds_disagree():
     assert (ds.side * truth >= 0).mean() > 0.99, "a cell lies on the other side than all seeds say"
 
 
+def test_the_boundary_of_each_seed_is_that_of_the_dense_grid():
+    grid = hill(spread=0.1)
+    ds, whole = traced(grid, each_seed=True), snl.sweep(grid, **quietly)
+    for side in ("lower", "upper"):
+        there, wanted = (snl.boundary.edge(d.test_loss, "b", 1.0, side) for d in (ds, whole))
+        assert (np.isnan(there) == np.isnan(wanted)).mean() > 0.95
+        np.testing.assert_array_equal(there.where(wanted.notnull()), wanted.where(there.notnull()))
+
+
 @pytest.mark.parametrize(("diverged", "side"), [("above", 1), ("below", -1)])
 def test_a_diverged_cell_counts_on_the_side_that_is_said(diverged, side):
     ds = traced(hill(explode=0.7), diverged=diverged)
@@ -215,6 +221,7 @@ def test_a_static_axis_is_traced_too():
         ({"seeds": 3}, ("seeds: 3", "(first, most)")),
         ({"seeds": (2, 1)}, ("seeds: (2, 1)",)),
         ({"net": 1}, ("net: 1", "2 or more")),
+        ({"each_seed": True, "seeds": (1, 2)}, ("each_seed: with seeds=(1, 2)", "one of them")),
         ({"diverged": "left"}, ("diverged: 'left'", "above, below")),
         ({"block": (0, 4)}, ("block: (0, 4)",)),
     ],

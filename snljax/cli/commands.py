@@ -8,6 +8,7 @@ import json
 import pathlib
 import sys
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from snljax import experiments, figures, papers
@@ -107,8 +108,12 @@ def trace(arguments: argparse.Namespace) -> None:
             raise BadNewsError(failed) from None
     below, open_cells, above = ((ds.side == side).sum().item() for side in (-1, 0, 1))
     print(ds)
-    print(f"cells    {below} below {arguments.level:g}, {above} at or above it, {open_cells} that the seeds cannot tell")
-    print(f"networks {ds.attrs['networks']} of the grid's {grid.cells}, in {len(json.loads(ds.attrs['rounds']))} rounds")
+    print(
+        f"cells    {below} below {arguments.level:g}, {above} at or above it, {open_cells} that the seeds cannot tell"
+    )
+    print(
+        f"networks {ds.attrs['networks']} of the grid's {grid.cells}, in {len(json.loads(ds.attrs['rounds']))} rounds"
+    )
     if out is not None:
         output.write(ds, out, arguments.store)
         print(f"wrote {out}")
@@ -119,7 +124,10 @@ def trace(arguments: argparse.Namespace) -> None:
 
 
 def reproduce(arguments: argparse.Namespace) -> None:
-    """A figure from nothing to picture, Dataset and claims."""
+    """A figure from nothing to picture, Dataset and claims; or all of them, and the page about them."""
+    if arguments.figure == "all":
+        _reproduce_all(arguments)
+        return
     from snljax.figures.claims import to_terminal
     from snljax.reproduce import reproduce
     from snljax.sweep.engine import SweepError
@@ -135,6 +143,23 @@ def reproduce(arguments: argparse.Namespace) -> None:
         print(f"wrote {path}")
     seconds = {"import": imported, **report.seconds}
     print("seconds: " + ", ".join(f"{name} {value:.1f}" for name, value in seconds.items()))
+
+
+def _reproduce_all(arguments: argparse.Namespace) -> None:
+    from snljax.reproduce_all import reproduce_all
+
+    with values.sweep_options(arguments) as options:
+        made = reproduce_all(arguments.preset, arguments.out, **options)
+    for one in made.sections:
+        verdicts = ", ".join(f"{n} {verdict}" for verdict, n in Counter(c.verdict for c in one.claims).items())
+        print(f"{one.name:<24} {one.trouble or f'{one.timing.seconds:.0f} s; {verdicts}'}")
+    for path in made.files:
+        if path.suffix != ".png":
+            print(f"wrote {path}")
+    print(f"seconds: {made.seconds:.1f}")
+    if made.failed:
+        names = ", ".join(made.failed)
+        raise BadNewsError(f"{len(made.failed)} of {len(made.sections)} figures failed ({names}); the page says why")
 
 
 def plot(arguments: argparse.Namespace) -> None:

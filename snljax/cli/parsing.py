@@ -84,8 +84,8 @@ def parser(what: str | None) -> Parser:
     if what is not None and not what.endswith(".toml"):
         _field_options(trace, what)
 
-    reproduce = command("reproduce", "a figure: train, draw, check its claims")
-    reproduce.add_argument("figure", help="; ".join(figures.NAMES))
+    reproduce = command("reproduce", "a figure, or all: train, draw, check its claims")
+    reproduce.add_argument("figure", metavar="FIGURE|all", help=f"{'; '.join(figures.NAMES)}; or all, and a page")
     reproduce.add_argument("--preset", default="quick", help="quick (default) or paper")
     reproduce.add_argument("--out", default="runs", metavar="DIR", help="folder for the results (default runs)")
     _sweep_options(reproduce)

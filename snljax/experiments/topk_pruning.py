@@ -151,7 +151,7 @@ def step(config: Config, draw: Draw, state: SpanState | DenseState, t: jax.Array
 def measure(config: Config, draw: Draw, state: SpanState | DenseState) -> Metrics:
     weights = _weights(config, draw, state)
     mask = jnp.ones(weights.shape, bool) if config.first_prune is None else masks.topk(weights, config.K)
-    if config.monotone:
+    if isinstance(state, DenseState) and config.monotone:
         mask = mask & state.mask
     weights = weights * mask
     responses = _responses(config, weights, draw.noise)

@@ -6,10 +6,10 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from snljax.figures.presets import Computed, Preset, Sweep
+from snljax.figures.presets import Computed, Preset, Sweep, Trace
 from snljax.wording import unknown
 
-__all__ = ["NAMES", "Computed", "Entry", "Figure", "Preset", "Sweep", "get"]
+__all__ = ["NAMES", "Computed", "Entry", "Figure", "Preset", "Sweep", "Trace", "get"]
 
 
 class Entry(NamedTuple):
@@ -29,8 +29,15 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
         "topk-heatmap": (
             "Fig. 1 and 2 of paper 000: test loss over noise level and kept weights, with both boundary curves"
         ),
-        "topk-boundary": "the upper boundary of paper 000 at 5000 steps, beyond the plotted range, under both readings",
         "topk-protocols": "under which pruning protocol does over-pruning appear? (ours, on paper 000)",
+    },
+    ("topk_boundaries", "topk_pruning", "000"): {
+        "topk-boundary": (
+            "the upper boundary of paper 000, traced beyond the plotted range, and its exponents in σ_p, μ, n and 𝒯"
+        ),
+        "topk-lower-boundary": (
+            "does an irreversible mask give a lower boundary, and which filters keep their signal? (ours, paper 000)"
+        ),
     },
     ("topk_images", "image_classification", "000"): {
         "topk-mnist": "Figure 3 of paper 000: test accuracy and training loss of a CNN on MNIST over the kept share",
@@ -47,6 +54,7 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
             "increasing the majority hurts the minority: accuracy of a class as the others grow (ours, paper 001)"
         ),
         "long-tail-accuracy": "test accuracy against the long-tail level L (ours, paper 001)",
+        "noise-boundary": "where test accuracy reaches 0.9, over ‖u‖ and Γ, against Theorem 1 (ours, paper 001)",
     },
     ("image_memorization", "influence_removal", "001"): {
         "influence-extremes": "Figure 5 of paper 001: the images of highest and lowest influence in each class",
@@ -68,6 +76,9 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
             "Figures 1 to 4 of paper 003: loss, signal, noise and accuracy under PEGR, FGR and standard training"
         ),
         "pegr-heatmap": "where PEGR helps and where it diverges: test accuracy over λ and σ_p (ours, paper 003)",
+        "pegr-boundary": (
+            "both edges of the window of λ over σ_p, against Theorem 3.2's λ in both scalings (ours, paper 003)"
+        ),
     },
     ("pegr_images", "image_classification", "003"): {
         "pegr-mnist": "Figures 5 and 6 of paper 003: LeNet-5 on noisy MNIST under PEGR and standard training",

@@ -206,6 +206,35 @@ def every(values: xr.DataArray, relation: Relation, level: float, what: str) -> 
     return found.untestable("a single seed") if values.sizes["seed"] == 1 else found
 
 
+def on_side(sides: xr.DataArray, wanted: int, what: str) -> Finding:
+    """Cells of a traced diagram all lie on one side of its level.
+
+    Args:
+        sides: ``side`` of the Dataset, at one cell or several: −1 below, +1 at or above, 0 where seeds cannot tell.
+        wanted: the side, −1 or 1.
+        what: the cells, for the sentence of the threshold.
+
+    Returns:
+        Finding: ``refuted`` if one lies on the other side, ``undecided`` if of one the seeds cannot tell; measured is
+        the share of cells that lie there, without an interval: that of each cell has made its side.
+
+    Raises:
+        ValueError: if there is no cell, or a side or the wanted one is another number.
+
+    Example:
+        >>> found = on_side(xr.DataArray([1, 1, 0, 1], dims="K"), 1, "cells on the curve")
+        >>> found.verdict, str(found.measured), found.threshold
+        ('undecided', '0.75', 'cells on the curve: interval at or above the level, in each of 4')
+    """
+    values = np.asarray(sides).ravel()
+    if not values.size or not np.isin(values, (-1, 0, 1)).all() or wanted not in (-1, 1):
+        raise ValueError(f"sides: {values.tolist()}, wanted {wanted}; allowed: one or more of -1, 0, 1, and -1 or 1")
+    verdict: Verdict = "refuted" if (values == -wanted).any() else "undecided" if (values == 0).any() else "holds"
+    share = Interval(float((values == wanted).mean()), math.nan, math.nan, "exact")
+    place = "at or above" if wanted == 1 else "below"
+    return Finding(verdict, share, f"{what}: interval {place} the level, in each of {values.size}")
+
+
 def exact(values: Any, relation: Relation, level: float, what: str) -> Finding:
     """Numbers without chance, a formula's or a condition's parts, all fulfil a relation.
 

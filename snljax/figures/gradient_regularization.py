@@ -1,4 +1,4 @@
-"""Figures and claims of paper 003: Figures 1 to 4 on one page, and where the penalty helps."""
+"""Figures and claims of paper 003: Figures 1 to 4 on one page, where the penalty helps, and the edges of that."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from snljax import plotting, theory
-from snljax.figures import Figure, Sweep
-from snljax.figures.claims import Claim, Finding, above, below, every, exact
+from snljax.figures import Figure, Sweep, Trace
+from snljax.figures.claims import Claim, Finding, above, below, every, exact, on_side
 from snljax.figures.datasets import alive, setting
 from snljax.papers import cite
 
@@ -174,7 +174,67 @@ def check_heatmap(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     return [*claims, Claim.of(text, cite("003", "Theorem 3.2"), rule)]
 
 
+# --- the edges of the window -------------------------------------------------------------------------
+
+REACHED = 0.75  # mean test accuracy: half of the seeds reach 1, the others guess
+
+
+def _window(sigma_p: Any, weights: Any, seeds: tuple[int, int]) -> Trace:
+    sweep = _heatmap(sigma_p, weights, seeds[1])
+    return Trace(sweep, "test_accuracy", REACHED, net=7, seeds=seeds, diverged="below")
+
+
+BOUNDARY_PRESETS = {
+    "quick": {"pegr": _window(np.linspace(0.25, 3.0, 12).round(3), np.geomspace(1e-4, 1.0, 25).round(7), (4, 8))},
+    "paper": {"pegr": _window(np.linspace(0.1, 3.0, 59).round(3), np.geomspace(1e-5, 1.0, 101).round(8), (5, 20))},
+}
+
+
+def _lambdas(ds: xr.Dataset, sigma_p: Any) -> dict[str, tuple[str, Any]]:
+    """Theorem 3.2's weight, as it is printed and as the plain sum without ½ has to have it: symbol and values."""
+    d, n, m, mu, eta, sigma_0 = (setting(ds, name) for name in ("d", "n", "m", "mu", "learning_rate", "sigma_0"))
+    conventions = setting(ds, "filter_reduction"), setting(ds, "penalty_half"), setting(ds, "q")
+    schedule = theory.pegr_schedule(mu, sigma_p, d, n, m, sigma_0, eta, *conventions)
+    return {
+        "translated to the sum": (r"$\sigma_p^{-1}d^{-1/2}/(2m)$", schedule.penalty_weight),
+        "printed": (r"$\sigma_p^{-1}d^{-1/2}$", theory.pegr_weight(sigma_p, d)),
+    }
+
+
+def draw_boundary(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
+    ds = datasets["pegr"]
+    sigma_p = np.linspace(float(ds.sigma_p.min()), float(ds.sigma_p.max()), 200)
+    theories = [plotting.Curve(f"{s}, {n}", y, x=sigma_p) for n, (s, y) in _lambdas(ds, sigma_p).items()]
+    names = ("guesses, or diverges", "learns")
+    fig = plotting.phase_map(ds, x="sigma_p", y="penalty_weight", names=names, theory=theories, width="page")
+    fig.suptitle(f"PEGR, fitted, closed at step {setting(ds, 'close_at')}, up to {ds.sizes['seed']} seeds")
+    return {"pegr-boundary": fig}
+
+
+def check_boundary(datasets: dict[str, xr.Dataset]) -> list[Claim]:
+    ds = datasets["pegr"]
+    claims = []
+    for name, (_, values) in _lambdas(ds, ds.sigma_p.values).items():
+        at = xr.DataArray(np.log(values), dims="sigma_p")
+        nearest = abs(np.log(ds.penalty_weight) - at).argmin("penalty_weight")
+        sides = ds.side.isel(penalty_weight=nearest)
+        for least, most in ((0.5, 1.0), (1.0, 2.0), (2.0, 3.0)):
+            inside = sides.sel(sigma_p=slice(least, most))
+            what = f"the cells nearest to the curve, σ_p from {least:g} to {most:g}"
+            open_at = [f"{s:g}" for s in inside.sigma_p.values[(inside != 1).values]]
+            note = f"not at σ_p = {', '.join(open_at)}" if open_at else ""
+            text = f"λ = σ_p⁻¹d^(−1/2), {name}, makes most seeds reach test accuracy 1"
+            claims.append(Claim.of(text, cite("003", "Theorem 3.2"), on_side(inside, 1, what), note))
+    top, bottom = ds.side.isel(penalty_weight=-1), ds.side.isel(penalty_weight=0)
+    noisy = ds.sigma_p >= 0.75
+    for text, row in (("a weight that is too small does not help", bottom), ("one too large harms", top)):
+        rule = on_side(row.where(noisy, drop=True).astype(int), -1, "the smallest or largest λ, σ_p ≥ 0.75")
+        claims.append(Claim.of(f"the window has two edges: {text}", cite("003", "Theorem 3.2, ours"), rule))
+    return claims
+
+
 FIGURES = {
+    "pegr-boundary": Figure(BOUNDARY_PRESETS, draw_boundary, check_boundary),
     "pegr-curves": Figure(CURVES_PRESETS, draw_curves, check_curves),
     "pegr-heatmap": Figure(HEATMAP_PRESETS, draw_heatmap, check_heatmap),
 }

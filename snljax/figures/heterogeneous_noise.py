@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from snljax import plotting
-from snljax.figures import Figure, Preset, Sweep
-from snljax.figures.claims import Claim, above, below, every, within
+from snljax import boundary, plotting, theory
+from snljax.figures import Figure, Preset, Sweep, Trace
+from snljax.figures.claims import Claim, above, below, every, on_side, within
 from snljax.figures.datasets import Datasets, of_each, setting
 from snljax.papers import cite
 from snljax.stats import t_interval
@@ -82,6 +82,68 @@ def check_noise(ds: xr.Dataset, label: str) -> list[Claim]:
 
 def _rise(text: str, source: str, change: xr.DataArray) -> Claim:
     return Claim.of(text, source, above(change, 0, "difference within a seed"))
+
+
+# --- Figure 3 by its boundary ------------------------------------------------------------------------
+
+
+def _edge(number: int, seeds: int, net: int) -> Trace:
+    plane = {"u_norm": _apart(0.001, 3.8, number), "noise_correlation": np.geomspace(1, 1400, number).round(4).tolist()}
+    return Trace(_sweep(seeds, **plane), "test_accuracy", NEAR_OPTIMAL, net=net, each_seed=True, diverged="below")
+
+
+BOUNDARY_PRESETS = {"quick": {"fitted": _edge(16, 3, 4)}, "paper": {"fitted": _edge(64, 5, 9)}}
+
+
+def draw_edge(datasets: Datasets) -> dict[str, Any]:
+    ds = datasets["fitted"]
+    sizes = [setting(ds, name) for name in ("samples_per_class", "d", "num_classes")]
+    gamma = np.geomspace(1, float(ds.noise_correlation.max()), 200)
+    border = [theory.signal_strength_for_ratio(ratio, gamma, *sizes) for ratio in (1.0, _ratio_at_one(ds))]
+    theories = [
+        plotting.Curve("Theorem 1 (2a), $C_1 = 1$", gamma, x=border[0]),
+        plotting.Curve(r"(2a), $C_1$ fitted at $\Gamma = 1$", gamma, x=border[1], fitted=True),
+    ]
+    names = ("harmful", "benign")
+    fig = plotting.phase_map(ds, x="u_norm", y="noise_correlation", names=names, theory=theories, width="page")
+    return {"noise-boundary": fig}
+
+
+def _ratio_at_one(ds: xr.Dataset) -> float:
+    """The constant of statement 2(a) that puts its border where the measured one is at Γ = 1."""
+    sizes = [setting(ds, name) for name in ("samples_per_class", "d", "num_classes")]
+    found = boundary.extract(ds.test_accuracy.isel(noise_correlation=0), "u_norm", NEAR_OPTIMAL, over="seed")
+    at_one = found.u_norm.isel(crossing=-1) if found.sizes["crossing"] else xr.DataArray(np.nan)
+    return float(theory.signal_ratio(float(at_one), 1.0, *sizes))
+
+
+@of_each
+def check_edge(ds: xr.Dataset, label: str) -> list[Claim]:
+    source, weak, strong = f"Theorem 1, {label}", {"u_norm": 0}, {"u_norm": -1}
+    alike, apart = {"noise_correlation": 0}, {"noise_correlation": -1}
+    claims = []
+    for text, place, at, wanted in (
+        ("a strong feature alone is benign", "2(a)", strong | alike, 1),
+        ("a high Γ alone is benign", "2(b)", weak | apart, 1),
+        ("without either, overfitting is harmful", "3", weak | alike, -1),
+    ):
+        cell = ds.side.isel(at)
+        where = f"‖u‖ = {float(cell.u_norm):g}, Γ = {float(cell.noise_correlation):g}"
+        rule = on_side(cell, wanted, f"test accuracy against {NEAR_OPTIMAL:g} at {where}")
+        claims.append(Claim.of(text, cite("001", f"{source}, statement {place}"), rule))
+    edge = boundary.edge(ds.test_accuracy, "u_norm", NEAR_OPTIMAL, "upper")
+    sizes = [setting(ds, name) for name in ("samples_per_class", "d", "num_classes")]
+    border = theory.signal_strength_for_ratio(1.0, ds.noise_correlation.values, *sizes)
+    law = boundary.scaling(edge.assign_coords(border=("noise_correlation", border)), ["border"])
+    rule = within(law.constants["border"], 0.75, 1.25, "exponent of the border of 2(a) in ‖u‖ at the boundary")
+    text = "over Γ the boundary follows the border of 2(a) alone, ‖u‖⁴ ∝ ‖A_kᵀA_j‖_F²/|S_k|"
+    note = f"{law.points} crossings; C₁ fitted at Γ = 1 is {_ratio_at_one(ds):.3g}"
+    claims.append(Claim.of(text, cite("001", f"{source}, statement 2(a)"), rule, note))
+    there = edge.dropna("noise_correlation")
+    falls = there.isel(noise_correlation=0) - there.isel(noise_correlation=-1)
+    rule = above(falls, 0.0, "‖u‖ at the boundary at the smallest Γ, less that at the largest with one in every seed")
+    claims.append(Claim.of("a larger Γ needs a weaker feature", cite("001", source), rule))
+    return claims
 
 
 # --- Figure 4 ----------------------------------------------------------------------------------------
@@ -242,6 +304,7 @@ def check_tail(datasets: Datasets) -> list[Claim]:
 
 
 FIGURES = {
+    "noise-boundary": Figure(BOUNDARY_PRESETS, draw_edge, check_edge),
     "noise-heatmap": Figure(NOISE_PRESETS, draw_noise, check_noise),
     "sample-size-heatmap": Figure(SIZE_PRESETS, draw_size, check_size),
     "minority-accuracy": Figure(MINORITY_PRESETS, draw_minority, check_minority),

@@ -1,4 +1,4 @@
-"""What a figure is made from: sweeps that are trained, and what is computed without training."""
+"""What a figure is made from: sweeps and boundaries that are trained, and what is computed without training."""
 
 from __future__ import annotations
 
@@ -47,6 +47,27 @@ class Sweep:
         return f"Sweep({self.experiment!r}, {', '.join(f'{n}={v!r}' for n, v in given.items())})"
 
 
+class Trace:
+    """The boundary of a metric that a figure needs: of a Sweep's grid only the cells that decide it are trained.
+
+    Args:
+        sweep: the dense grid, two dimensions besides ``seed``, without records on the way.
+        metric, level, options: as for `trace`.
+
+    Example:
+        >>> Trace(Sweep("topk_pruning", sigma_p=[0.5, 1.0], K=range(1, 9)), "test_loss", 2.0, net=3)
+        Trace(Sweep('topk_pruning', sigma_p=[0.5, 1.0], K=range(1, 9)), 'test_loss', 2.0, net=3)
+    """
+
+    def __init__(self, sweep: Sweep, metric: str, level: float, **options: Any) -> None:
+        self.sweep, self.metric, self.level = sweep, metric, level
+        self.options: Mapping[str, Any] = MappingProxyType(options)
+
+    def __repr__(self) -> str:
+        options = "".join(f", {n}={v!r}" for n, v in self.options.items())
+        return f"Trace({self.sweep!r}, {self.metric!r}, {self.level!r}{options})"
+
+
 class Computed:
     """A Dataset that a figure needs and that no network is trained for.
 
@@ -72,4 +93,4 @@ class Computed:
         return self.function(**self.settings)
 
 
-Preset = Mapping[str, Sweep | Computed]
+Preset = Mapping[str, Sweep | Trace | Computed]

@@ -284,12 +284,12 @@ def _collapse(error: xr.DataArray, guessing: float) -> float:
 
     A single seed's error is near 0 or near guessing, by chance at any p: only a mean has a crossing.
     """
-    return float(np.exp(boundary.extract(error.mean("seed"), "keep_fraction", guessing / 2, side="lower")))
+    return float(np.exp(boundary.edge(error.mean("seed"), "keep_fraction", guessing / 2, side="lower")))
 
 
 def _collapse_exponent(error: xr.DataArray, guessing: float) -> float:
     """Slope of log p at the collapse over log m."""
-    at = np.exp(boundary.extract(error.mean("seed"), "keep_fraction", guessing / 2, side="lower"))
+    at = np.exp(boundary.edge(error.mean("seed"), "keep_fraction", guessing / 2, side="lower"))
     return float(np.polyfit(np.log(error.m), np.log(at), 1)[0])
 
 

@@ -1,4 +1,4 @@
-"""Figures and claims of paper 000: Figures 1 and 2, the upper boundary, and the pruning protocols."""
+"""Figures and claims of paper 000: Figures 1 and 2, and the pruning protocols."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from snljax import boundary, plotting, theory
 from snljax.figures import Figure, Preset, Sweep
 from snljax.figures.claims import Claim, Finding, above, below, every, within
 from snljax.figures.datasets import setting
+from snljax.figures.topk_boundaries import PAPER_STEPS, THRESHOLD, fall, upper_claims
 from snljax.papers import cite
 
-THRESHOLD = 2.0  # of the test loss, Figure 2
-PAPER_STEPS = 5000
 # The paper's Θ and Õ hide constants: a scale is met when the measured value is within this factor.
 SCALE_FACTOR = 10.0
 
@@ -95,7 +94,7 @@ def _heatmap_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
     short = "" if steps >= PAPER_STEPS else f"{steps} of {PAPER_STEPS} steps"
     trained = every(ds.train_loss, "<", 0.01, "training loss").untestable(short)
     source = f"{cite('000', 'A.1')}, {reading}"
-    claims = [Claim.of("training loss below 0.01 in every cell", source, trained), *_upper_claims(ds, source, short)]
+    claims = [Claim.of("training loss below 0.01 in every cell", source, trained), *upper_claims(ds, source, short)]
     for text, place, curve in (
         (
             "test loss at least 2 below the lower curve 120·exp(−1/(2σ_p²))",
@@ -121,24 +120,6 @@ def _heatmap_claims(ds: xr.Dataset, reading: str) -> list[Claim]:
         Claim.of("at σ_p = 1 the dense network generalises badly", source, dense.untestable(short)),
         Claim.of("at σ_p = 1 some K < d generalises well", source, pruned.untestable(short), f"best K = {best}"),
     ]
-
-
-def _upper_claims(ds: xr.Dataset, source: str, short: str = "") -> list[Claim]:
-    edge = boundary.extract(ds.test_loss, "K", THRESHOLD, "upper")
-    law = boundary.fit_power_law(edge, "sigma_p")
-    crossings = f"{law.points} crossings inside the grid"
-    why = "; ".join(part for part in (short, crossings if law.points < 2 * ds.sizes["seed"] else "") if part)
-    constant = _near_95((edge * ds.sigma_p**2).mean("sigma_p"), "mean over σ_p of K·σ_p² at L_D = 2")
-    exponent = within(law.exponent, -2.25, -1.75, "exponent of σ_p in K at L_D = 2")
-    note = f"{crossings}; constant of the fit {law.constant}"
-    return [
-        Claim.of("upper boundary: K·σ_p² = 95", source, constant.untestable(why), crossings if not why else ""),
-        Claim.of("upper boundary: exponent −2 in σ_p", source, exponent.untestable(why), note),
-    ]
-
-
-def _near_95(constant: xr.DataArray, what: str) -> Finding:
-    return within(constant, 0.8 * 95, 1.2 * 95, f"{what}, 95 ± 20 %")
 
 
 def _regime_claims(ds: xr.Dataset) -> list[Claim]:
@@ -179,61 +160,6 @@ def _regime_claims(ds: xr.Dataset) -> list[Claim]:
         rule = within(trained.coefficient_ratio, 1 / SCALE_FACTOR, SCALE_FACTOR, "ratio over scale at the records")
         text = "γ/ρ = Θ(n·SNR²/𝒯) at all times (ratio of means over active filters)"
         add(text, "Proposition 5.2", rule, f"over single filters and samples {least:.2g} to {most:.2g}")
-    return claims
-
-
-# --- The upper boundary, inside and beyond the plotted range -----------------------------------
-
-
-def _boundary_sweeps(sigma_p: list[float], K: Any, seeds: int) -> Preset:
-    common = Sweep("topk_pruning", sigma_p=sigma_p, K=K, seed=range(seeds), steps=PAPER_STEPS)
-    return {reading: common.but(reading=reading) for reading in ("fitted", "printed")}
-
-
-BOUNDARY_PRESETS = {
-    "quick": _boundary_sweeps([1.0, 1.5, 2.0], [10, 20, 35, 55, 80, 100, 120, 160], 3),
-    "paper": _boundary_sweeps(
-        [0.7, 0.85, 1.0, 1.25, 1.5, 1.75, 2.0, 2.5],
-        [4, 8, 12, 16, 20, 25, 30, 35, 45, 55, 65, 75, 85, 95, 105, 115, 125, 140, 155, 170, 185, 200],
-        5,
-    ),
-}
-
-
-def draw_boundary(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
-    fig, axes = plotting.panels(1, 3, ratio=0.95)
-    last = axes[0, 2]
-    for ax, reading, color, marker in zip(axes[0], ("fitted", "printed"), plotting.COLORS, "os", strict=False):
-        loss = datasets[reading].test_loss
-        plotting.curves(loss, x="K", hue="sigma_p", ax=ax, marker="o")
-        plotting.reference(ax, y=THRESHOLD, ls=":")
-        ax.set_yscale("log" if float(loss.min()) < 1 else "linear")
-        ax.set_title(reading)
-        edge = boundary.extract(loss, "K", THRESHOLD, "upper")
-        plotting.points(edge, x="sigma_p", ax=last, fmt=marker, color=color, label=f"{reading} reading")
-    sigma_p = np.linspace(float(edge.sigma_p.min()), float(edge.sigma_p.max()), 200)
-    law = theory.topk_upper_boundary(sigma_p)
-    plotting.reference(last, x=sigma_p, y=law, ls="-", label=r"paper: $95\,\sigma_p^{-2}$")
-    last.set(xscale="log", yscale="log", ylabel=rf"$K$ where $L_\mathcal{{D}} = {THRESHOLD:g}$")
-    plotting.ticks(last, x=edge.sigma_p.values, y=[10, 20, 50, 100, 200])
-    last.legend()
-    fig.suptitle(plotting.caption(loss))
-    return {"topk-boundary": fig}
-
-
-def check_boundary(datasets: dict[str, xr.Dataset]) -> list[Claim]:
-    claims = []
-    for reading, ds in datasets.items():
-        source = f"{cite('000', 'A.1')}, {reading}"
-        text = "training loss below 0.01 in every cell (here beyond the paper's σ_p too)"
-        claims.append(Claim.of(text, source, every(ds.train_loss, "<", 0.01, "training loss")))
-        claims += _upper_claims(ds, source)
-        edge = boundary.extract(ds.test_loss, "K", THRESHOLD, "upper")
-        for sigma_p in ds.sigma_p.values.tolist():
-            constant = edge.sel(sigma_p=sigma_p) * sigma_p**2
-            note = "" if constant.notnull().any() else "no crossing inside the grid"
-            rule = _near_95(constant, "K·σ_p² at L_D = 2")
-            claims.append(Claim.of(f"K·σ_p² = 95 at σ_p = {sigma_p:g}", source, rule, note))
     return claims
 
 
@@ -301,10 +227,8 @@ def check_protocols(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     claims = []
     for i, name in enumerate(PROTOCOLS):
         loss = ds.test_loss.isel(protocol=i)
-        highest = xr.apply_ufunc(np.fmax.accumulate, loss, kwargs={"axis": loss.get_axis_num("K")})  # up to each K
-        fall = np.log(np.minimum(highest / THRESHOLD, THRESHOLD / loss)).max("K")
-        rule = above(fall, 0.0, "log of the smaller of L_D/2 and, at a larger K, 2/L_D, by σ_p", cells="some")
-        lower = boundary.extract(loss, "K", THRESHOLD, "lower").mean("seed")
+        rule = above(fall(loss), 0.0, "log of the smaller of L_D/2 and, at a larger K, 2/L_D, by σ_p", cells="some")
+        lower = boundary.edge(loss, "K", THRESHOLD, "lower").mean("seed")
         crossings = [
             f"K = {float(v):.3g} at σ_p = {float(s):g}"
             for s, v in zip(lower.sigma_p, lower, strict=True)
@@ -319,6 +243,5 @@ def check_protocols(datasets: dict[str, xr.Dataset]) -> list[Claim]:
 
 FIGURES = {
     "topk-heatmap": Figure(HEATMAP_PRESETS, draw_heatmap, check_heatmap),
-    "topk-boundary": Figure(BOUNDARY_PRESETS, draw_boundary, check_boundary),
     "topk-protocols": Figure(PROTOCOL_PRESETS, draw_protocols, check_protocols),
 }

@@ -4,12 +4,15 @@ from snljax.plotting.labels import COLORS, caption, label_of, shades
 from snljax.plotting.lines import curves, points, reference
 from snljax.plotting.maps import heatmap, matrix, threshold_map
 from snljax.plotting.pages import WIDTHS, legend, note, panels, style, ticks
+from snljax.plotting.panel import Curve
+from snljax.plotting.phase import phase_map
 from snljax.variables import DIVERGED
 
 __all__ = [
     "COLORS",
     "DIVERGED",
     "WIDTHS",
+    "Curve",
     "caption",
     "curves",
     "heatmap",
@@ -18,6 +21,7 @@ __all__ = [
     "matrix",
     "note",
     "panels",
+    "phase_map",
     "points",
     "reference",
     "shades",

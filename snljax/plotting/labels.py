@@ -48,6 +48,24 @@ def label_of(values: xr.DataArray, name: str | None = None) -> str:
     return f"{label} ({units})" if units and f"({units})" not in label else label
 
 
+def short_label_of(values: xr.DataArray, name: str | None = None) -> str:
+    """The label of a coordinate, or of the values, where there is little room: ``symbol``, else the name it has.
+
+    Args:
+        values, name: as for `label_of`.
+
+    Returns:
+        A few letters.
+
+    Example:
+        >>> loss = xr.DataArray([0.5], name="test_loss", attrs={"symbol": r"$L_D$", "long_name": "loss on tests"})
+        >>> short_label_of(loss), short_label_of(xr.DataArray([0.5], name="test_loss"))
+        ('$L_D$', 'test loss')
+    """
+    target = values if name is None else values[name]
+    return str(target.attrs.get("symbol") or str(target.name or "value").replace("_", " "))
+
+
 def fitted(label: str, ax: Axes, way: Literal["x", "y"]) -> str:
     """A label on as many lines as the axis is long for, broken at blanks that are not inside a formula.
 
@@ -68,17 +86,21 @@ def fitted(label: str, ax: Axes, way: Literal["x", "y"]) -> str:
     box = ax.get_window_extent()
     size = float((ax.xaxis if way == "x" else ax.yaxis).label.get_fontsize())
     points = (box.width if way == "x" else box.height) / ax.figure.dpi * 72
-    room = points / (_LETTER * size)
     lines = [""]
     for word in re.split(r" (?=(?:[^$]*\$[^$]*\$)*[^$]*$)", label):
         longer = f"{lines[-1]} {word}".lstrip()
-        lines[-1:] = [longer] if not lines[-1] or len(_shown(longer)) <= room else [lines[-1], word]
+        lines[-1:] = [longer] if not lines[-1] or width_of(longer, size) <= points else [lines[-1], word]
     return "\n".join(lines)
 
 
-def _shown(label: str) -> str:
-    """About as many letters as a formula shows."""
-    return re.sub(r"[${}^_]", "", re.sub(r"\\[A-Za-z]+ ?", "x", label))
+def width_of(label: str, size: float) -> float:
+    """About how wide a label of one line is, in points, for letters of a size in points; of a formula what it shows.
+
+    Example:
+        >>> width_of(r"$\\sigma_p$", 10.0)
+        11.0
+    """
+    return _LETTER * size * len(re.sub(r"[${}^_]", "", re.sub(r"\\[A-Za-z]+ ?", "x", label)))
 
 
 def caption(values: xr.Dataset | xr.DataArray, spread: Spread = "interval") -> str:

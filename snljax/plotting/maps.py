@@ -9,9 +9,9 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
+from snljax.plotting.cells import cells, hatched, oriented
 from snljax.plotting.labels import fitted, label_of
 from snljax.plotting.pages import axes_or_new
-from snljax.variables import DIVERGED
 
 BELOW, ABOVE = "#2C7FB8", "#FFFFD9"  # blue and light yellow, as the papers draw thresholds
 
@@ -53,12 +53,12 @@ def heatmap(
         >>> heatmap(loss, x="sigma_p", y="K", threshold=2.5).get_ylabel()
         'K'
     """
-    grid = _oriented(values, x, y)
+    grid = oriented(values, x, y)
     ax = axes_or_new(ax)
     low, high = limits or (float(grid.min()), float(grid.max()))
     empty = np.isnan(low)  # of nothing but NaN there is no scale
     norm = LogNorm(low, high) if log and not empty else Normalize(low, high)
-    mesh = _cells(ax, grid, x, y, norm=norm, cmap="viridis")
+    mesh = cells(ax, grid, x, y, norm=norm, cmap="viridis")
     ax.figure.colorbar(mesh, ax=ax, label=fitted(label_of(values), ax, "y"))
     crossed = threshold is not None and float(grid.min()) < threshold <= float(grid.max())
     if crossed and min(grid.shape) > 1:  # a line needs two rows and two columns
@@ -92,10 +92,10 @@ def threshold_map(
     Raises:
         ValueError: if the values have other dimensions than x and y.
     """
-    grid = _oriented(values, x, y)
+    grid = oriented(values, x, y)
     ax = axes_or_new(ax)
     above = (grid >= threshold).where(grid.notnull())
-    _cells(ax, above, x, y, cmap=ListedColormap([BELOW, ABOVE]), vmin=0, vmax=1)
+    cells(ax, above, x, y, cmap=ListedColormap([BELOW, ABOVE]), vmin=0, vmax=1)
     _finish(ax, values, x, y, status)
     return ax
 
@@ -139,52 +139,8 @@ def matrix(
     return ax
 
 
-def _oriented(values: xr.DataArray, x: str, y: str) -> xr.DataArray:
-    if set(values.dims) != {x, y}:
-        extra = ", ".join(str(d) for d in values.dims if d not in (x, y))
-        missing = ", ".join(d for d in (x, y) if d not in values.dims)
-        problem = f"lacks {missing}" if missing else f"also has {extra}"
-        raise ValueError(f"values: {problem}; allowed: the two dimensions {x} and {y} (average or select the rest)")
-    return values.transpose(y, x).sortby([x, y])
-
-
-def _cells(ax: Axes, grid: xr.DataArray, x: str, y: str, **style: Any) -> Any:
-    """A rectangle for each value, around its place on both axes."""
-    # Rasterised: a vector page of 10,000 cells is slow to open.
-    places = {dim: np.asarray(grid[dim], float) for dim in (x, y)}
-    logarithmic = {dim: _is_geometric(at) for dim, at in places.items()}
-    if not any(logarithmic.values()):
-        return ax.pcolormesh(grid[x], grid[y], grid, shading="nearest", rasterized=True, **style)
-    if logarithmic[x]:
-        ax.set_xscale("log")
-    if logarithmic[y]:
-        ax.set_yscale("log")
-    edges = {d: np.exp(_edges(np.log(at))) if logarithmic[d] else _edges(at) for d, at in places.items()}
-    return ax.pcolormesh(edges[x], edges[y], grid, shading="flat", rasterized=True, **style)
-
-
-def _is_geometric(at: np.ndarray) -> bool:
-    """Whether values are even in their logarithm, and not in themselves."""
-    if len(at) < 3 or at.min() <= 0:
-        return False
-    uneven, uneven_in_log = (np.ptp(steps) / steps.mean() for steps in (np.diff(at), np.diff(np.log(at))))
-    return bool(uneven_in_log < 0.1 < uneven)
-
-
-def _edges(at: np.ndarray) -> np.ndarray:
-    """Half way between neighbours, and as far beyond the first and the last."""
-    if len(at) == 1:
-        return np.array([at[0] - 0.5, at[0] + 0.5])
-    middle = (at[1:] + at[:-1]) / 2
-    return np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])
-
-
 def _finish(ax: Axes, values: xr.DataArray, x: str, y: str, status: xr.DataArray | None) -> None:
     ax.set_xlabel(fitted(label_of(values, x), ax, "x"))
     ax.set_ylabel(fitted(label_of(values, y), ax, "y"))
-    if status is None:
-        return
-    bad = (status == DIVERGED).any([d for d in status.dims if d not in (x, y)]).transpose(y, x).sortby([x, y])
-    if bad.any():
-        hatched = np.ma.masked_equal(bad.values.astype(float), 0.0)
-        ax.pcolor(bad[x], bad[y], hatched, hatch="////", alpha=0.0, shading="nearest", edgecolor="0.2", lw=0)
+    if status is not None:
+        hatched(ax, status, x, y)

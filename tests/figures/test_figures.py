@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 
 from snljax import figures, theory
-from snljax.figures import Computed, Sweep
+from snljax.experiment import metrics_of
+from snljax.figures import Computed, Sweep, Trace
 from snljax.reproduce import grid_of, reproduce
 
 mpl.use("Agg")
@@ -155,10 +156,13 @@ def test_presets_make_grids(name):
     assert {"quick", "paper"} <= set(figure.presets)
     for preset in figure.presets.values():
         for part in preset.values():
-            if isinstance(part, Sweep):
-                assert grid_of(part).cells > 1
-            else:
-                assert isinstance(part, Computed)
+            if isinstance(part, Computed):
+                continue
+            grid = grid_of(part.sweep if isinstance(part, Trace) else part)
+            assert grid.cells > 1
+            if isinstance(part, Trace):
+                assert len(grid.point_axes) == 2
+                assert part.metric in metrics_of(grid.experiment)
 
 
 def test_what_is_computed_names_arguments_that_there_are():
@@ -250,6 +254,6 @@ def test_reproduce_what_is_computed_without_training(tmp_path):
         "claims.json",
     }
     assert all(p.exists() for p in report.files)
-    assert {p.name for p in (tmp_path / "noise-correlation-matrix-quick").iterdir()} == names
+    assert {p.name for p in (tmp_path / "noise-correlation-matrix-quick").iterdir()} == names | {"timing.json"}
     assert report.seconds["compile"] == 0 < report.seconds["train"]
     assert "digits: 1442 images" in (tmp_path / "noise-correlation-matrix-quick" / "claims.md").read_text()

@@ -1,0 +1,302 @@
+"""Figures and claims of paper 000: its upper boundary, and whether a network that is cut for good has a lower one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from scipy.special import ndtri
+
+from snljax import boundary, plotting, theory
+from snljax.figures import Figure, Preset, Sweep, Trace
+from snljax.figures.claims import Claim, Finding, above, every, within
+from snljax.figures.datasets import setting
+from snljax.papers import cite
+from snljax.variables import PENDING
+
+THRESHOLD = 2.0  # of the test loss, Figure 2
+PAPER_STEPS = 5000
+
+# --- The upper boundary, inside and beyond the plotted range -----------------------------------
+
+# Θ(μ² √n / (𝒯 σ_p²)), Theorem 4.4: exponents, and how far an interval may lie from each.
+EXPONENTS = {"sigma_p": -2.0, "mu": 2.0, "n": 0.5, "num_classes": -1.0}
+OFF = 0.25
+
+
+def _sizes(factors: list[float]) -> dict[str, list[Any]]:
+    """Settings in which one number at a time differs from the paper's, by these factors."""
+    base: dict[str, Any] = {"sigma_p": 1.25, "mu": 1.0, "n": 200, "num_classes": 10}
+    rows = [base] + [base | {name: type(base[name])(f * base[name])} for name in base for f in factors]
+    return {name: [row[name] for row in rows] for name in base}
+
+
+def _boundary(sigma_p: Any, K: Any, seeds: int, steps: int, readings: tuple[str, ...], factors: list[float]) -> Preset:
+    common = Sweep("topk_pruning", sigma_p=sigma_p, K=K, seed=range(seeds), steps=steps)
+    sizes = Sweep("topk_pruning", size=_sizes(factors), K=K[1::2], seed=range(seeds), steps=steps)
+    traced = {r: Trace(common.but(reading=r), "test_loss", THRESHOLD, net=5, each_seed=True) for r in readings}
+    return {**traced, "sizes": sizes}
+
+
+BOUNDARY_PRESETS = {
+    "quick": _boundary(np.linspace(0.8, 2.2, 8).round(3), range(10, 201, 10), 3, 1000, ("fitted",), [1.4]),
+    "medium": _boundary(
+        np.linspace(0.7, 2.5, 19).round(3), range(5, 201, 5), 3, PAPER_STEPS, ("fitted", "printed"), [0.7, 1.4]
+    ),
+    "paper": _boundary(
+        np.linspace(0.7, 2.5, 37).round(3), range(2, 201, 2), 5, PAPER_STEPS, ("fitted", "printed"), [0.5, 0.7, 1.4, 2]
+    ),
+}
+
+
+def draw_boundary(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
+    readings = [r for r in ("fitted", "printed") if r in datasets]
+    fig, axes = plotting.panels(1, len(readings) + 1, ratio=0.95)
+    law = plotting.Curve(r"$95\,\sigma_p^{-2}$ (Fig. 2)", theory.topk_upper_boundary)
+    for ax, reading in zip(axes[0], readings, strict=False):
+        plotting.phase_map(datasets[reading], theory=[law], ax=ax)
+        ax.set_title(f"{reading}, {datasets[reading].attrs['networks']} networks")
+    last, sizes = axes[0, -1], datasets["sizes"]
+    edges = _edge(sizes) / _edge(sizes).isel(size=0)
+    for color, marker, name in zip(plotting.COLORS, "os^v", EXPONENTS, strict=False):
+        varied = _varied(sizes, name)
+        of_one = edges.isel(size=varied).assign_coords(factor=("size", _factor(sizes, name)[varied]))
+        of_one = of_one.swap_dims(size="factor").sortby("factor")
+        symbol = sizes[name].attrs["long_name"]
+        plotting.points(of_one, x="factor", ax=last, fmt=marker, color=color, label=symbol)
+        plotting.reference(last, x=of_one.factor, y=of_one.factor.values ** EXPONENTS[name], color=color, ls="--")
+    last.set(xscale="log", yscale="log", xlabel="factor on one number", ylabel=r"factor on $K$ at $L_\mathcal{D} = 2$")
+    plotting.ticks(last, x=sorted({*of_one.factor.values.round(2).tolist()}), y=[0.25, 0.5, 1, 2])
+    last.legend()
+    last.set_title("dashed: Theorem 4.4")
+    fig.suptitle(f"{setting(sizes, 'steps')} steps, {plotting.caption(sizes)}")
+    return {"topk-boundary": fig}
+
+
+def _edge(ds: xr.Dataset) -> xr.DataArray:
+    return boundary.edge(ds.test_loss, "K", THRESHOLD, "upper")
+
+
+def _factor(sizes: xr.Dataset, name: str) -> np.ndarray:
+    return sizes[name].values / sizes[name].values[0]
+
+
+def _varied(sizes: xr.Dataset, name: str) -> np.ndarray:
+    """The settings in which nothing but one number differs from the first."""
+    same = [_factor(sizes, other) == 1 for other in EXPONENTS if other != name]
+    return np.flatnonzero(np.all(same, axis=0))
+
+
+def check_boundary(datasets: dict[str, xr.Dataset]) -> list[Claim]:
+    claims = []
+    for reading, ds in datasets.items():
+        if reading == "sizes":
+            continue
+        steps, source = setting(ds, "steps"), f"{cite('000', 'A.1')}, {reading}"
+        short = "" if steps >= PAPER_STEPS else f"{steps} of {PAPER_STEPS} steps"
+        cells = ds[["train_loss", "status"]].stack(cell=("sigma_p", "K"))
+        trained = cells.train_loss.isel(cell=np.flatnonzero((cells.status != PENDING).all("seed")))
+        rule = every(trained, "<", 0.01, "training loss").untestable(short)
+        text = "training loss below 0.01 in every cell (here beyond the paper's σ_p too; those that were trained)"
+        claims += [Claim.of(text, source, rule), *upper_claims(ds, source, short)]
+    sizes = datasets["sizes"]
+    law, source = boundary.scaling(_edge(sizes), list(EXPONENTS)), cite("000", "Theorem 4.4")
+    for name, exponent in EXPONENTS.items():
+        found = law.constants[name]
+        rule = within(found, exponent - OFF, exponent + OFF, f"exponent of {name} in K at L_D = 2")
+        steps = setting(sizes, "steps")
+        text = f"the upper boundary goes as {name} to the power {exponent:g}"
+        note = f"{steps} steps; {law.points} crossings, one number at a time differs from the paper's"
+        claims.append(Claim.of(text, f"{source}, fitted", rule, note))
+    return claims
+
+
+def upper_claims(ds: xr.Dataset, source: str, short: str = "") -> list[Claim]:
+    """Where L_D crosses 2 against K·σ_p² = 95, and the exponent of σ_p."""
+    edge = _edge(ds)
+    law = boundary.fit(edge, "power law")
+    crossings = f"{law.points} crossings inside the grid"
+    why = "; ".join(part for part in (short, crossings if law.points < 2 * ds.sizes["seed"] else "") if part)
+    constant = _near_95((edge * ds.sigma_p**2).mean("sigma_p"), "mean over σ_p of K·σ_p² at L_D = 2")
+    exponent = within(law.constants["exponent"], -2 - OFF, -2 + OFF, "exponent of σ_p in K at L_D = 2")
+    note = f"{crossings}; constant of the fit {law.constants['constant']}, R² {law.r2.mean:.3f}"
+    return [
+        Claim.of("upper boundary: K·σ_p² = 95", source, constant.untestable(why), crossings if not why else ""),
+        Claim.of("upper boundary: exponent −2 in σ_p", source, exponent.untestable(why), note),
+    ]
+
+
+def _near_95(constant: xr.DataArray, what: str) -> Finding:
+    return within(constant, 0.8 * 95, 1.2 * 95, f"{what}, 95 ± 20 %")
+
+
+# --- The lower boundary: what is cut for good ---------------------------------------------------
+
+_FOR_GOOD: dict[str, Any] = {
+    "descent": "dense",
+    "regrow": False,
+    "monotone": False,
+    "first_prune": 1,
+    "prune_every": 10,
+}
+_FOR_GOOD |= {"sigma_0": 1e-6, "n": 200}
+PROTOCOLS: dict[str, dict[str, Any]] = {
+    "after step 1": {},
+    "after step 1, σ₀ = 0.01": {"sigma_0": 0.01},
+    "monotone masks, every 10": {"regrow": True, "monotone": True},
+    "after step 1, n = 50": {"n": 50},
+}
+_MORE: dict[str, dict[str, Any]] = {
+    "after step 5": {"first_prune": 5},
+    "after step 20": {"first_prune": 20},
+    "after step 1, n = 20": {"n": 20},
+    "after step 2": {"first_prune": 2},
+    "after step 3": {"first_prune": 3},
+    "after step 10": {"first_prune": 10},
+    "after step 1, σ₀ = 1e-4": {"sigma_0": 1e-4},
+    "after step 20, σ₀ = 0.01": {"first_prune": 20, "sigma_0": 0.01},
+    "monotone masks, every step": {"regrow": True, "monotone": True, "prune_every": 1},
+    "after step 1, n = 10": {"n": 10},
+    "after step 1, n = 6": {"n": 6},
+}
+_SELECTED = {"n": [200, 50, 200, 200], "num_classes": [10, 10, 4, 20]}
+
+
+def _lower(protocols: list[dict[str, Any]], sigma_p: list[float], K: list[int], seeds: int, steps: int) -> Preset:
+    columns = {name: [(_FOR_GOOD | p)[name] for p in protocols] for name in _FOR_GOOD}
+    # Whether a filter keeps its signal is decided after one step: nothing more is trained.
+    selection = {name: value for name, value in _FOR_GOOD.items() if name != "n"}
+    every_k = np.unique(np.geomspace(1, 190, 20).round().astype(int))
+    return {
+        "loss": Sweep("topk_pruning", protocol=columns, sigma_p=sigma_p, K=K, seed=range(seeds), steps=steps),
+        "selection": Sweep(
+            "topk_pruning",
+            size=_SELECTED,
+            sigma_p=[2.0, 3.0, 4.0, 6.0],
+            K=every_k,
+            seed=range(2 * seeds),
+            steps=2,
+            n_test=100,
+            **selection,
+        ),
+    }
+
+
+LOWER_PRESETS = {
+    "quick": _lower([*PROTOCOLS.values()], [1.0, 2.0, 4.0], [1, 3, 10, 30, 100, 200], 3, 300),
+    "paper": _lower(
+        [*PROTOCOLS.values(), *_MORE.values()],
+        [0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0],
+        [1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 160, 200],
+        3,
+        1500,
+    ),
+}
+
+
+def draw_lower(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
+    loss = datasets["loss"].test_loss
+    names = _protocol_names(loss)
+    columns = 4 if len(names) > 4 else 2
+    fig, axes = plotting.panels(-(-len(names) // columns), columns, sharex=True, sharey=True)
+    colors = plotting.shades(loss.sizes["sigma_p"])
+    for ax, (i, name) in zip(axes.flat, enumerate(names), strict=False):
+        of_protocol = loss.isel(protocol=i).mean("seed", keep_attrs=True)
+        plotting.curves(of_protocol, x="K", hue="sigma_p", colors=colors, legend=False, ax=ax, marker="o")
+        plotting.reference(ax, y=THRESHOLD, ls=":")
+        ax.set(xscale="log", yscale="log", title=name)
+        ax.label_outer()
+    plotting.ticks(ax, x=[1, 5, 20, 100], y=[0.2, 0.5, 1, 2, 5])
+    for ax in axes.flat[len(names) :]:
+        ax.set_axis_off()
+    fig.suptitle(f"cut for good; {setting(datasets['loss'], 'steps')} steps, {plotting.caption(loss)}")
+    plotting.legend(fig)
+    return {"topk-lower-boundary": fig, "topk-selection": _draw_selection(datasets["selection"])}
+
+
+def _draw_selection(ds: xr.Dataset) -> Any:
+    edge, expected = selected(ds), _expected(ds)
+    fig, [[ax]] = plotting.panels(1, 1, ratio=0.6)
+    sizes = zip(ds.n.values.tolist(), ds.num_classes.values.tolist(), strict=True)
+    for i, ((n, classes), color) in enumerate(zip(sizes, plotting.COLORS, strict=False)):
+        of_size = edge.isel(size=i)
+        label = rf"$n={n}$, $\mathcal{{T}}={classes}$"
+        plotting.points(of_size, x="sigma_p", ax=ax, color=color, label=label)
+        plotting.reference(ax, x=ds.sigma_p, y=expected.isel(size=i), color=color, ls="-")
+    plotting.reference(
+        ax, x=ds.sigma_p, y=theory.topk_lower_boundary(ds.sigma_p), label=r"$120\,e^{-1/(2\sigma_p^2)}$", ls="--"
+    )
+    ax.set(yscale="log", ylim=(0.5, 300), ylabel=r"$K$ at which half of the active filters keep their signal")
+    ax.set_title(r"lines: $2(d-\mathcal{T})\,\Phi(-\mu\sqrt{2n(\mathcal{T}-1)}/(\mathcal{T}\sigma_p))$")
+    ax.legend()
+    return fig
+
+
+def _protocol_names(loss: xr.DataArray) -> list[str]:
+    """A Dataset numbers its protocols; these are their names, in the presets' order."""
+    return [*PROTOCOLS, *_MORE][: loss.sizes["protocol"]]
+
+
+def selected(ds: xr.Dataset) -> xr.DataArray:
+    """K at which half of the active filters keep their signal; a filter is active for half of the first weights."""
+    return boundary.edge(ds.kept_signal, "K", 0.25, "upper", scale="linear", log_axes=("K",))
+
+
+def _expected(ds: xr.Dataset) -> xr.DataArray:
+    return xr.apply_ufunc(
+        theory.topk_selection_boundary, setting(ds, "mu"), ds.sigma_p, ds.n, ds.num_classes, setting(ds, "d")
+    ).transpose("size", "sigma_p")
+
+
+def check_lower(datasets: dict[str, xr.Dataset]) -> list[Claim]:
+    """Does the test loss fall from above 2 to below it as K grows, and does the selection follow its law?"""
+    loss, claims = datasets["loss"].test_loss, []
+    for i, name in enumerate(_protocol_names(loss)):
+        of_protocol = loss.isel(protocol=i)
+        rule = above(fall(of_protocol), 0.0, "log of the smaller of L_D/2 and, at a larger K, 2/L_D, by σ_p", "some")
+        least = of_protocol.mean("seed")
+        best = least.K[least.argmin("K")].values
+        note = "best K " + ", ".join(f"{k} at σ_p = {s:g}" for k, s in zip(best, loss.sigma_p.values, strict=True))
+        text = "a lower boundary L_D = 2 exists where the mask is irreversible"
+        claims.append(Claim.of(text, f"{cite('000', 'Theorem 4.4 and Appendix I')}, cut {name}", rule, note))
+    return claims + _selection_claims(datasets["selection"])
+
+
+def fall(loss: xr.DataArray) -> xr.DataArray:
+    """How far the loss falls through 2 as K grows: log of the smaller of L_D/2 and, at a larger K, 2/L_D."""
+    highest = xr.apply_ufunc(np.fmax.accumulate, loss, kwargs={"axis": loss.get_axis_num("K")})  # up to each K
+    return np.log(np.minimum(highest / THRESHOLD, THRESHOLD / loss)).max("K")
+
+
+def _selection_claims(ds: xr.Dataset) -> list[Claim]:
+    d, edge, expected = setting(ds, "d"), selected(ds), _expected(ds)
+    told = (expected >= 3) & (expected <= 0.35 * d)  # more than a filter or two, and far from all
+    source = cite("000", "Theorem 4.4 and Appendix I")
+    claims = []
+    printed = xr.DataArray(theory.topk_lower_boundary(ds.sigma_p), dims="sigma_p")
+    for text, place, law in (
+        ("K_low = 2(d − 𝒯)Φ(−μ√(2n(𝒯−1))/(𝒯σ_p))", "corrected (ours)", expected),
+        ("K_low = 120·exp(−1/(2σ_p²))", "printed", printed),
+    ):
+        apart = xr.apply_ufunc(np.log, edge / law).where(told)
+        ratio = xr.apply_ufunc(np.exp, apart.mean(("size", "sigma_p")))
+        rule = within(ratio, 0.75, 1 / 0.75, "measured over predicted K, geometric mean over settings")
+        text = f"half of the active filters keep their signal from {text} on"
+        claims.append(Claim.of(text, f"{source}, {place}", rule, f"{int(told.sum())} settings"))
+    # Φ⁻¹ of the boundary is a product of powers, whose exponents the law says: 1/2, 1 and −1.
+    z = (-xr.apply_ufunc(ndtri, edge / (2 * (d - ds.num_classes)))).where(told)
+    z = z.where(z > 0).assign_coords(classes=np.sqrt(ds.num_classes - 1) / ds.num_classes)
+    powers = boundary.scaling(z, ["n", "classes", "sigma_p"])
+    for name, shown, exponent in (("n", "n", 0.5), ("classes", "√(𝒯−1)/𝒯", 1.0), ("sigma_p", "σ_p", -1.0)):
+        found, what = powers.constants[name], f"exponent of {shown} in −Φ⁻¹(K/(2(d−𝒯)))"
+        rule = within(found, exponent - 0.1, exponent + 0.1, what)
+        text = f"the boundary of the selection depends on {shown} to the power {exponent:g}"
+        claims.append(Claim.of(text, f"{source}, corrected (ours)", rule, f"{powers.points} crossings"))
+    return claims
+
+
+FIGURES = {
+    "topk-boundary": Figure(BOUNDARY_PRESETS, draw_boundary, check_boundary),
+    "topk-lower-boundary": Figure(LOWER_PRESETS, draw_lower, check_lower),
+}
