@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import importlib.metadata
 import os
 import pathlib
 import platform
 import re
-import signal
-import threading
 import time
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from snljax import figures, report
@@ -21,6 +17,7 @@ from snljax.reproduce import reproduce
 from snljax.sweep import devices as local_devices
 from snljax.sweep.files import replace
 from snljax.sweep.progress import announcer
+from snljax.sweep.stopping import sigterm_raises
 from snljax.wording import listed, shortened
 
 PAGE = "REPRODUCTION"
@@ -39,12 +36,6 @@ class Reproduced(NamedTuple):
     failed: dict[str, str]
     files: list[pathlib.Path]
     seconds: float
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, in whatever is done at the time."""
-
-    signal_number = signal.SIGTERM
 
 
 def reproduce_all(
@@ -82,7 +73,7 @@ def reproduce_all(
     make_folder(out)
     trouble = {name: failed.get(name, "this call was stopped before it") for name in figures.NAMES}
     try:
-        with _sigterm_stops():
+        with sigterm_raises():
             for number, (name, presets) in enumerate(known.items(), 1):
                 if preset not in presets:
                     trouble[name] = f"it has no preset {preset}; there are {listed(presets)}"
@@ -153,21 +144,3 @@ def _told(error: Exception) -> str:
     name = "" if isinstance(error, ValueError) else type(error).__name__
     text = re.sub(r"(?<![\w.:/])(?:[A-Za-z]:\\|~?/)(?:[^\s/\\:;,'\"()]+[/\\])+", "…/", str(error))
     return shortened(": ".join(part for part in (name, text) if part), _MOST)
-
-
-@contextlib.contextmanager
-def _sigterm_stops() -> Iterator[None]:
-    """SIGTERM stops as Ctrl-C does, while a figure is drawn too; unless the program has its own way with it."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def stop(*_: Any) -> None:
-        raise _Terminated("interrupted")
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import os
+import signal
+import subprocess
+import sys
 from typing import NamedTuple
 
 import jax
@@ -12,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
-from harness import assert_same_bits
+from harness import PYTHONPATH, assert_same_bits
 
 import snljax as snl
 from snljax import Experiment, field, stats
@@ -135,6 +139,37 @@ def test_stopped_in_any_round_and_resumed_it_gives_the_same_bits(kept, tmp_path,
             traced(store=store)
         assert "the same call again" in str(stopped.value)
         monkeypatch.setattr(Store, "put", put)
+        resumed = traced(store=store).load()
+        assert_same_bits(resumed, ds)
+        assert resumed.attrs["rounds"] == ds.attrs["rounds"]
+
+
+KILLED = """
+import os, signal, sys
+import test_trace
+from snljax.sweep.store import Store
+put, left = Store.put, int(sys.argv[2])
+def stop(store, finished):
+    global left
+    left -= 1
+    if left < 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(store, finished)
+Store.put = stop
+test_trace.traced(store=sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_any_round_and_resumed_it_gives_the_same_bits(kept, tmp_path):
+    _, ds = kept
+    rounds = json.loads(ds.attrs["rounds"])
+    for number, networks in enumerate(rounds):
+        left = (sum(rounds[:number]) + networks // 2) // 24
+        store = tmp_path / str(number)
+        environment = os.environ | {"PYTHONPATH": PYTHONPATH}
+        ended = subprocess.run([sys.executable, "-c", KILLED, str(store), str(left)], env=environment, check=False)
+        assert ended.returncode == -signal.SIGKILL
         resumed = traced(store=store).load()
         assert_same_bits(resumed, ds)
         assert resumed.attrs["rounds"] == ds.attrs["rounds"]

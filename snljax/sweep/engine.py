@@ -6,9 +6,8 @@ import contextlib
 import json
 import os
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import xarray as xr
@@ -21,6 +20,7 @@ from snljax.sweep.prepare import Announce
 from snljax.sweep.progress import Progress, announcer
 from snljax.sweep.runner import Here, OnWorkers, Runner
 from snljax.sweep.statics import static_key
+from snljax.sweep.stopping import sigterm_raises
 from snljax.sweep.work import Plan, Prepared, versions
 from snljax.wording import unknown
 
@@ -42,12 +42,6 @@ class SweepError(RuntimeError):
         super().__init__(message)
         self.dataset = dataset
         self.failures = failures
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, while a sweep runs."""
-
-    signal_number = signal.SIGTERM
 
 
 def sweep(
@@ -119,7 +113,7 @@ def sweep(
     arguments.check_places(store, executor, shard, devices)
     announce = announcer(grid.experiment.name, progress)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_sigterm_raises())
+        stack.enter_context(sigterm_raises())
         destination = _destination(plan, store, shape, shard or (1, 1), announce)
         _announce_programs(grid, announce)
         runner = _runner(plan, executor, devices, destination, announce, stack)
@@ -171,7 +165,7 @@ def in_rounds(
     arguments.check_places(store, executor, None, devices)
     announce = announcer(grid.experiment.name, progress)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(_sigterm_raises())
+        stack.enter_context(sigterm_raises())
         destination = InStore(plan, os.path.abspath(store), shape, (1, 1), announce)
         runner = _runner(plan, executor, devices, destination, announce, stack)
         told: Progress | None = None
@@ -273,21 +267,3 @@ def _announce_programs(grid: Grid, announce: Announce) -> None:
     if different > 1:
         moved = [axis.name for axis, static in zip(grid.point_axes, grid.static_axes, strict=True) if static]
         announce(f"{different} programs to compile, one for each value of {', '.join(moved)}")
-
-
-@contextlib.contextmanager
-def _sigterm_raises() -> Iterator[None]:
-    """SIGTERM ends a sweep as Ctrl-C does, unless the program has its own way with it."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def stop(*_: Any) -> None:
-        raise _Terminated
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
