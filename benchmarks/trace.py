@@ -84,13 +84,14 @@ def grid_of(side: int, seeds: int, steps: int, n_test: int | None) -> snl.Grid:
 def child(call: str, spec: dict[str, Any], folder: str) -> None:
     """What a process of its own does: train, and leave behind what was found and how long it took."""
     grid, place = grid_of(**spec), pathlib.Path(folder)
-    started = time.perf_counter()
+    (place / "begun").touch()
+    since = time.perf_counter()
     if call == "trace":
         ds = snl.trace(grid, "test_loss", LEVEL, store=place / "store", progress=False)
     else:
         ds = snl.sweep(grid, store=place / "store", progress=False)
     ds = ds[["test_loss", "status", *(["side"] if "side" in ds else [])]].load()
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - since
     ds.drop_attrs(deep=False).to_netcdf(place / "found.nc", engine="scipy")
     kept = ("block", "compile_seconds", "probe_seconds", "networks", "rounds")
     told = {name: ds.attrs[name] for name in kept if name in ds.attrs}
@@ -120,11 +121,12 @@ def estimated(spec: dict[str, Any], share: float) -> dict[str, float]:
     """
     networks, seen = spec["side"] ** 2 * spec["seeds"], [(0.0, 0)]
     with tempfile.TemporaryDirectory() as folder:
-        process, since = started("sweep", spec, folder), time.perf_counter()
+        place, process, since = pathlib.Path(folder), started("sweep", spec, folder), 0.0
         while process.poll() is None and seen[-1][1] < share * networks:
-            time.sleep(0.2)
-            done = _done(pathlib.Path(folder) / "store")
-            if done > seen[-1][1]:
+            time.sleep(0.1)
+            if not since and (place / "begun").exists():
+                since = time.perf_counter()
+            if (done := _done(place / "store")) > seen[-1][1]:
                 seen.append((time.perf_counter() - since, done))
         if len(seen) < 3:
             raise SystemExit(f"sweep of {spec} has failed, or was done before its rate was seen")

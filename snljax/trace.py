@@ -15,9 +15,10 @@ import xarray as xr
 from snljax import stats
 from snljax.refinement import Request, Search
 from snljax.sweep.engine import in_rounds
+from snljax.sweep.files import StoreError
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Cells
-from snljax.variables import DIVERGED, STATUS
+from snljax.variables import DIVERGED, PENDING, STATUS
 from snljax.wording import unknown
 
 Diverged = Literal["above", "below"]
@@ -75,6 +76,7 @@ def trace(
     Raises:
         ValueError: a metric that is not there, dimensions that are not two different ones with two values or more,
             seeds that the grid does not have; and as `sweep`.
+        StoreError: cells that were trained cannot be read (a ValueError); and as `sweep`.
 
     Example:
         >>> grid = Grid("topk_pruning", sigma_p=[0.25, 0.5, 1.0, 2.0], K=range(1, 17), steps=2, n=8, n_test=10, d=16,
@@ -191,10 +193,19 @@ def _asked(
 ) -> tuple[xr.DataArray, xr.DataArray]:
     """Values of what was asked for and of nothing else that the store may have, and which lie beyond all numbers."""
     swept = _swept(grid)
-    part = ds[[metric, STATUS]].load()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")  # what a store cannot read it says, and gives NaN
+        part = ds[[metric, STATUS]].load()
     part = part if "seed" in part.dims else part.expand_dims("seed")
     part = part.transpose(*swept, "seed")
     wanted = xr.DataArray(np.arange(len(grid.seeds)) < asked[..., None], dims=(*swept, "seed"))
+    unread = (part[STATUS] == PENDING) | (part[metric].isnull() & (part[STATUS] != DIVERGED) & bool(told))
+    lost = int((unread & wanted).sum())
+    if lost:  # to go on without them would lead to other cells
+        raise StoreError(
+            f"trace: {lost} cells that were trained cannot be read from the store; allowed: the same call again, which "
+            "trains them anew"
+        )
     dead = part[STATUS] == DIVERGED
     values = stats.finished(part[metric], part[STATUS]).where(wanted)
     beyond = xr.where(np.isinf(values), np.sign(values), 0)

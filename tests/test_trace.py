@@ -144,6 +144,24 @@ def test_stopped_in_any_round_and_resumed_it_gives_the_same_bits(kept, tmp_path,
         assert resumed.attrs["rounds"] == ds.attrs["rounds"]
 
 
+@pytest.mark.filterwarnings("ignore:.*cannot be read")
+def test_cells_that_are_lost_on_the_way_are_refused_and_trained_again(kept, tmp_path, monkeypatch):
+    """To go on without them would look for the boundary elsewhere."""
+    put, store = Store.put, tmp_path / "store"
+
+    def lose(store, finished):
+        put(store, finished)
+        if finished.work.block == 1:
+            (chunk,) = [*store.path.glob("data.zarr/0/test_loss/c/1")]
+            chunk.unlink()
+
+    monkeypatch.setattr(Store, "put", lose)
+    with pytest.raises(snl.StoreError, match="24 cells that were trained cannot be read"):
+        traced(store=store)
+    monkeypatch.setattr(Store, "put", put)
+    assert_same_bits(traced(store=store).load(), kept[1])
+
+
 KILLED = """
 import os, signal, sys
 import test_trace
