@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from snljax import plotting
+from snljax import plotting, theory
 from snljax.figures import Figure, Preset, Sweep
 from snljax.figures.claims import Claim, above, below, every, within
 from snljax.figures.datasets import Datasets, alive, of_each, setting
@@ -179,8 +179,8 @@ def _times(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
 
 def draw_stages(datasets: Datasets) -> dict[str, Any]:
     ds = datasets["fitted"]
-    fig, axes = plotting.panels(1, 2)
-    left, right = axes[0]
+    fig, axes = plotting.panels(1, 3, ratio=1.1)
+    left, right, last = axes[0]
     largest = _projections(ds).max("neuron")
     rare, common = (
         largest.isel(feature=part).mean("feature") for part in _rare_and_common(setting(ds, "num_minority"))
@@ -190,11 +190,14 @@ def draw_stages(datasets: Datasets) -> dict[str, Any]:
     plotting.curves(common, x="step", ax=left, label="majority features")
     plotting.curves(rare, x="step", ax=left, color=plotting.COLORS[1], label="minority feature")
     plotting.curves(norm * others, x="step", ax=left, color=black, label="other directions, each")
+    _learned(left, ds)
     plotting.curves(ds.feature_share, x="step", ax=right, color=plotting.COLORS[2], label=r"$\|MM^\top w\|^2/\|w\|^2$")
     plotting.curves(norm, x="step", ax=right, color=plotting.COLORS[3], label=r"$\|w\|$")
     left.set(yscale="log", ylabel=r"largest $|\langle w_i, M_j\rangle|$")
     right.set_ylabel("mean over neurons")
-    for ax in (left, right):
+    plotting.curves(ds.train_loss, x="step", ax=last, color=plotting.COLORS[4], label="training loss")
+    plotting.reference(last, y=_floor(ds), color=plotting.COLORS[4], label="collision floor, pure embeddings")
+    for ax in axes[0]:
         plotting.reference(ax, x=setting(ds, "bias_start"), color="0.75", ls="-", label="bias set")
         for name, time, style in zip(("$T_1$", "$T_2$"), _times(ds), ("--", ":"), strict=True):
             if time.notnull().any():
@@ -202,6 +205,26 @@ def draw_stages(datasets: Datasets) -> dict[str, Any]:
     plotting.legend(fig)
     fig.suptitle(rf"$\epsilon_{{\min}}$ = {setting(ds, 'epsilon_min'):g}, {plotting.caption(ds)}")
     return {"contrastive-stages": fig}
+
+
+def _floor(ds: xr.Dataset) -> float:
+    """Least training loss of a pure embedding at the frequencies of the training pairs."""
+    frequency = np.full(setting(ds, "d"), setting(ds, "active"))
+    rare, _ = _rare_and_common(setting(ds, "num_minority"))
+    frequency[rare] *= setting(ds, "epsilon_min")
+    return theory.collision_floor(setting(ds, "batch"), frequency)
+
+
+def _learned(ax: Any, ds: xr.Dataset) -> None:
+    """Both ends of α_ij (eq. 12) at ε_j / ε_max of majority and minority, from T₃ on, which the theorem is about."""
+    tau, m, d, d1, epsilon = (setting(ds, name) for name in ("temperature", "m", "d", "d1", "epsilon_min"))
+    ends = theory.learned_weights([1.0, epsilon], tau, m, d, d1, epsilon)
+    third, last = float(theory.stages(d, d1, setting(ds, "learning_rate"), tau).third), float(ds.step[-1])
+    if third < last:
+        for end in (ends.low, ends.high):
+            for alpha, color in zip(end.tolist(), plotting.COLORS, strict=False):
+                plotting.reference(ax, x=[third, last], y=[alpha, alpha], ls="-.", color=color)
+        plotting.reference(ax, x=[], y=[], ls="-.", label=r"ends of $\alpha_{ij}$, eq. 12")
 
 
 def check_stages(datasets: Datasets) -> list[Claim]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ ALGORITHMS = {"pegr": "PEGR", "fgr": "FGR", "none": "standard"}
 # σ_p and σ_0 move together in the paper; it does not give σ_0 at 0.1.
 NOISE = {"sigma_p": [0.1, 0.5, 1.0, 1.5], "sigma_0": [0.01, 0.01, 0.01, 0.001]}
 TRAINED = 0.05  # nats; ln 2 = 0.69 at the start
+EARLY = 0.45  # −ℓ' at the median training loss; it is ½ at the start, and Lemma 5.1's rates take it as that
 REACHES_ONE = 0.99  # test accuracy that counts as tending to 1
 
 
@@ -44,7 +46,7 @@ def draw_curves(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
 def _page(ds: xr.Dataset, reading: str) -> Any:
     """Four quantities down, three algorithms across, one curve for each σ_p: Figures 1 to 4."""
     scales = {"train_loss": "log", "signal": "log", "noise": "symlog", "test_accuracy": "linear"}
-    shown, closed = alive(ds).swap_dims(level="sigma_p"), setting(ds, "close_at")
+    shown, closed, theorem = alive(ds).swap_dims(level="sigma_p"), setting(ds, "close_at"), _closing_steps(ds)
     fig, axes = plotting.panels(4, 3, sharex=True, sharey="row")
     for line, (name, scale) in zip(axes, scales.items(), strict=True):
         for ax, (algorithm, title) in zip(line, ALGORITHMS.items(), strict=True):
@@ -53,15 +55,54 @@ def _page(ds: xr.Dataset, reading: str) -> Any:
             plotting.curves(values, x="step", hue="sigma_p", spread="quartiles", legend=False, ax=ax)
             # Noise is negative where every filter has turned away from every noise vector.
             ax.set_yscale(scale, **({"linthresh": 0.1} if scale == "symlog" else {}))
+            trained = ax.get_xlim()  # T₁ may lie beyond it
             if algorithm != "none":
-                plotting.reference(ax, x=closed, ls=":")
-            ax.set(xlabel="gradient steps", title=title if name == "train_loss" else "")
+                plotting.reference(ax, x=closed, ls=":", label=f"penalty closed at step {closed}")
+            if algorithm == "pegr":
+                label = f"Theorem 3.2 closes at {' or '.join(map(str, theorem))}"
+                for step in theorem:
+                    plotting.reference(ax, x=step, ls="-.", label=label)
+            for step, response in _early_lines(ds, name, algorithm):
+                plotting.reference(ax, x=step, y=response, color="k", label="early, by Lemma 5.1")
+            ax.set(xlim=trained, xlabel="gradient steps", title=title if name == "train_loss" else "")
             ax.label_outer()
     plotting.legend(fig)
     lost = ds.status == plotting.DIVERGED
     left_out = f"; {int(lost.sum())} of {lost.size} networks diverged and are left out" if lost.any() else ""
-    fig.suptitle(f"{reading}: {plotting.caption(ds, 'quartiles')}, penalty closed at step {closed}{left_out}")
+    fig.suptitle(f"{reading}: {plotting.caption(ds, 'quartiles')}{left_out}")
     return fig
+
+
+def _closing_steps(ds: xr.Dataset) -> list[int]:
+    """T₁ of Theorem 3.2 for the network at hand: one for each σ_0."""
+    mu, d, n, m, eta = (setting(ds, name) for name in ("mu", "d", "n", "m", "learning_rate"))
+    conventions = (setting(ds, name) for name in ("filter_reduction", "penalty_half", "q"))
+    found = theory.pegr_schedule(mu, ds.sigma_p.values, d, n, m, ds.sigma_0.values, eta, *conventions)
+    return sorted(set(found.closing_step.round().astype(int).tolist()))
+
+
+def _early_lines(ds: xr.Dataset, name: str, algorithm: str) -> Iterator[tuple[Any, Any]]:
+    """Steps, and the response that Lemma 5.1 has at them from the measured start: for each σ_p, as long as it is early.
+
+    The lemma has rates of signal and noise, under PEGR and without a penalty; none under FGR.
+    """
+    if name not in ("signal", "noise") or algorithm == "fgr":
+        return
+    mu, d, n, m, eta = (setting(ds, key) for key in ("mu", "d", "n", "m", "learning_rate"))
+    conventions = [setting(ds, key) for key in ("filter_reduction", "penalty_half")]
+    weights = setting(ds, "penalty_weight") if algorithm == "pegr" else 0.0, 0.0  # before and after closing
+    for i in range(ds.sizes["level"]):
+        runs = alive(ds).sel(penalty=algorithm).isel(level=i).dropna("seed", subset=["train_loss"])
+        if not runs.sizes["seed"]:
+            continue
+        slope = -np.expm1(-runs.train_loss.median("seed").values)
+        last = int(ds.step.values[np.logical_and.accumulate(slope >= EARLY)].max(initial=0))
+        norm = float(runs.sigma_p) * np.sqrt(d)
+        rates = [getattr(theory.early_rates(mu, norm, n, m, eta, weight, *conventions), name) for weight in weights]
+        step = np.arange(last + 1)
+        start = runs[name].isel(step=0).median("seed")
+        if last:
+            yield step, theory.early_curve(start, rates[0], step, setting(ds, "close_at"), rates[1])
 
 
 def check_curves(datasets: dict[str, xr.Dataset]) -> list[Claim]:

@@ -51,6 +51,9 @@ def draw_noise(datasets: Datasets) -> dict[str, Any]:
     fig, axes = plotting.panels(-(-len(datasets) // 2), 2)
     for ax, (label, ds) in zip(axes.flat, datasets.items(), strict=True):
         _accuracy_map(ds, "u_norm", "noise_correlation", ax, label.replace("-", ", "))
+        _feature_borders(ds, "noise_correlation", 0, ax)
+        _noise_border(ds, "u_norm", 0, ax)
+    plotting.legend(fig)
     return {"noise-heatmap": fig}
 
 
@@ -58,6 +61,50 @@ def _accuracy_map(ds: xr.Dataset, x: str, y: str, ax: Any, title: str) -> None:
     accuracy, guessing = ds.test_accuracy.mean("seed", keep_attrs=True), 1 / setting(ds, "num_classes")
     plotting.heatmap(accuracy, x=x, y=y, limits=(guessing, 1.0), status=ds.status, ax=ax)
     ax.set_title(title)
+
+
+def _feature_borders(ds: xr.Dataset, along: str, row: int, ax: Any) -> None:
+    """Statement 2(a)'s border on a map over ‖u‖: C₁ as 1, and so that it holds in one row of the map."""
+
+    def sizes(place: Any) -> list[Any]:
+        names = ("noise_correlation", "samples_per_class", "d", "num_classes")
+        return [place if name == along else setting(ds, name) for name in names]
+
+    fitted_at = ds.isel({along: row})
+    constant = theory.signal_ratio(_near_optimal(fitted_at, "u_norm"), *sizes(fitted_at[along].item()))
+    up = np.linspace(float(ds[along].min()), float(ds[along].max()), 200)
+    for ratio, ls, says in ((1.0, "--", "$C_1$ = 1"), (constant, "-", f"$C_1$ fitted at {_place(fitted_at, along)}")):
+        border = theory.signal_strength_for_ratio(ratio, *sizes(up))
+        _border(ax, x=border, y=up, ls=ls, color=plotting.COLORS[1], label=f"Theorem 1 (2a), {says}")
+
+
+def _noise_border(ds: xr.Dataset, other: str, row: int, ax: Any) -> None:
+    """Statement 2(b)'s border Γ = C₂, so that it holds in one row of the map: neither ‖u‖ nor n enters it.
+
+    There is none with C₂ as 1, since Γ is 1 or more everywhere.
+    """
+    fitted_at = ds.isel({other: row})
+    axis = "y" if other == "u_norm" else "x"
+    says = f"Theorem 1 (2b), $C_2$ fitted at {_place(fitted_at, other)}"
+    place = {axis: _near_optimal(fitted_at, "noise_correlation")}
+    _border(ax, **place, ls="-", color=plotting.COLORS[3], label=says)
+
+
+def _border(ax: Any, **curve: Any) -> None:
+    """A curve within the map's limits; none where the constant could not be fitted."""
+    limits = {"xlim": ax.get_xlim(), "ylim": ax.get_ylim()}
+    if np.isfinite([np.max(curve[axis]) for axis in ("x", "y") if axis in curve]).all():
+        plotting.reference(ax, **curve, lw=1.2)
+        ax.set(**limits)
+
+
+def _near_optimal(ds: xr.Dataset, along: str) -> float:
+    """Where the mean test accuracy of a row becomes near-optimal; NaN if it does not."""
+    return float(boundary.edge(ds.test_accuracy.mean("seed"), along, NEAR_OPTIMAL, "upper"))
+
+
+def _place(ds: xr.Dataset, name: str) -> str:
+    return f"{plotting.label_of(ds.test_accuracy, name)} = {ds[name].item():g}"
 
 
 @of_each
@@ -183,7 +230,10 @@ def draw_size(datasets: Datasets) -> dict[str, Any]:
     for (left, right), (reading, (feature, noise)) in zip(axes, readings.items(), strict=True):
         gamma = setting(feature, "noise_correlation")
         _accuracy_map(feature, "u_norm", "samples_per_class", left, f"{reading}: (a) Γ = {gamma:g}")
+        _feature_borders(feature, "samples_per_class", -1, left)
         _accuracy_map(noise, "noise_correlation", "samples_per_class", right, f"{reading}: (b) no feature")
+        _noise_border(noise, "samples_per_class", -1, right)
+    plotting.legend(fig)
     return {"sample-size-heatmap": fig}
 
 

@@ -169,8 +169,8 @@ THEORY_PRESETS = {
 def draw_theory(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     ds, m = datasets["random"].sel(m=50), 50
     d, classes = setting(ds, "d"), setting(ds, "num_classes")
-    fig, axes = plotting.panels(1, 2)
-    left, right = axes[0]
+    fig, axes = plotting.panels(1, 3, ratio=1.1)
+    left, right, responses = axes[0]
     look: dict[str, Any] = {"x": "keep_fraction", "spread": "error"}
     for (mask, at), color in zip(_by_mask(datasets), plotting.COLORS, strict=False):
         plotting.points(_error(at), **look, ax=left, fmt="o-", color=color, label=f"test error, {mask} mask")
@@ -184,18 +184,36 @@ def draw_theory(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     left.plot(collapse, _guessing(ds) / 2, "*", **star)
     plotting.reference(right, y=np.log(classes), label="log K (guessing)")
     over, mild = theory.over_pruning_keep(classes, m, d), theory.mild_pruning_keep(d, m)
-    for ax in (left, right):
+    for name, marker, color in (("signal", "o-", plotting.COLORS[4]), ("noise", "s-", plotting.COLORS[5])):
+        plotting.points(ds[name], **look, ax=responses, fmt=marker, color=color, label=f"{name}, random mask")
+    _coefficients(responses, ds, p, float(mild), float(over))
+    for ax in axes[0]:
         plotting.reference(ax, x=over, ls="-", color=plotting.COLORS[3], label="1/(K m log d), Thm 4.1")
         plotting.reference(ax, x=mild, ls="-.", color=plotting.COLORS[2], label="log d / m, Thm 3.1")
         ax.set(xscale="log", xlabel="kept fraction $p$")
     left.set(ylabel="test error", ylim=(-0.02, 0.6))
     right.set(ylabel="loss (nats)", yscale="log")
+    responses.set(ylabel="largest response", yscale="log")
     plotting.legend(fig, columns=3)
     fig.suptitle(
         f"theory's regime: ReLU³, K = {classes}, m = {m}, d = {d}, n = {setting(ds, 'n')}, normalised steps; "
         f"{plotting.caption(ds, 'error')}"
     )
     return {"random-pruning-theory": fig}
+
+
+def _coefficients(ax: Any, ds: xr.Dataset, p: Any, mild: float, over: float) -> None:
+    """γ from below and ζ, ω from above where enough is kept (Theorem D.1), ζ from below where too little is (E.1).
+
+    Too little: p within a factor of ten of Theorem 4.1's. γ is 0 there.
+    """
+    sizes = [setting(ds, name) for name in ("sigma_0", "sigma_p", "mu", "d", "q")]
+    enough, little = p[p >= mild], p[p <= 10 * over]
+    kept = theory.mild_pruning_coefficients(enough, int(ds.m), *sizes)
+    pruned = theory.over_pruning_coefficients(little, int(ds.m), *sizes)
+    for x, y, color in ((enough, kept.gamma, 4), (enough, kept.zeta, 5), (little, pruned.zeta, 5)):
+        plotting.reference(ax, x=x, y=y, color=plotting.COLORS[color])
+    plotting.reference(ax, x=[], y=[], label="scales of γ, ζ, ω, Thms D.1 and E.1")
 
 
 def _by_mask(datasets: dict[str, xr.Dataset]) -> list[tuple[str, xr.Dataset]]:

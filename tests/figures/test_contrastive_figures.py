@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from snljax import figures
+from snljax import figures, theory
 from snljax.figures import contrastive
 
 mpl.use("Agg")
 
 SETTINGS = {"d": 9, "d1": 500, "num_minority": 1, "aligned": 0.3, "learning_rate": 0.02, "weight_decay": 0.1}
 SETTINGS |= {"epsilon_min": 0.5, "bias_start": 60, "steps": 200}
+SETTINGS |= {"batch": 64, "active": 0.2, "temperature": 1.0, "m": 24}
 
 
 def with_settings(variables, coords, **changes):
@@ -120,6 +121,7 @@ def stages(ratio=0.5, shrink=1.0, seeds=4):
         "cosines": (("seed", "step", "neuron", "feature"), cosines),
         "norms": (("seed", "step", "neuron"), spread[:, None, None] * norms[None, :, None] * np.ones(2)),
         "feature_share": (("seed", "step"), np.broadcast_to(1 - outside**2 / norms**2, (seeds, len(step)))),
+        "train_loss": (("seed", "step"), np.broadcast_to(1.5 + 2.5 * np.exp(-step / 200), (seeds, len(step)))),
     }
     return with_settings(data, {"seed": range(seeds), "step": step}, steps=800)
 
@@ -150,6 +152,33 @@ def test_stages_without_t2():
     labels = [t.get_text() for t in page.legends[0].get_texts()]
     assert any("T_1" in label for label in labels)
     assert not any("T_2" in label for label in labels)
+
+
+def test_the_loss_stands_over_its_floor():
+    """Eight features of frequency 0.2 and one of 0.1, in batches of 64."""
+    ds = stages()
+    (page,) = contrastive.draw_stages({"fitted": ds}).values()
+    lines = {line.get_label(): line for line in page.axes[2].lines}
+    np.testing.assert_allclose(lines["training loss"].get_ydata(), ds.train_loss.mean("seed"))
+    floor = theory.collision_floor(64, [0.2] * 8 + [0.1])
+    assert lines["collision floor, pure embeddings"].get_ydata() == pytest.approx([floor] * 2)
+    assert lines["collision floor, pure embeddings"].get_linestyle() == "--"
+
+
+def test_the_range_of_learned_weights_begins_at_t3():
+    """τ/Ξ₂ to τ for the majority, half of both for the minority, in their curves' colours; none in a shorter run."""
+    (page,) = contrastive.draw_stages({"fitted": stages()}).values()
+    curves = {line.get_label(): line.get_color() for line in page.axes[0].lines}
+    ends = [line for line in page.axes[0].lines if line.get_linestyle() == "-." and len(line.get_xdata())]
+    assert {tuple(line.get_xdata()) for line in ends} == {(float(theory.stages(9, 500, 0.02, 1.0).third), 800.0)}
+    least = 1 / float(theory.ordinary_neurons_bound(24, 9, 0.5, gamma=0.0))
+    found = sorted((line.get_color(), *line.get_ydata()) for line in ends)
+    many, few = curves["majority features"], curves["minority feature"]
+    expected = sorted([(many, least, least), (many, 1.0, 1.0), (few, least / 2, least / 2), (few, 0.5, 0.5)])
+    assert [color for color, *_ in found] == [color for color, *_ in expected]
+    np.testing.assert_allclose([y for _, *y in found], [y for _, *y in expected])
+    (short,) = contrastive.draw_stages({"fitted": stages().sel(step=slice(0, 400))}).values()
+    assert not any("eq. 12" in text.get_text() for text in short.legends[0].get_texts())
 
 
 def pruning(logits=0.2, literal=0.0, random=0.0, seeds=6):

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from snljax import theory
 from snljax.figures import heterogeneous_noise as figures
 
 mpl.use("Agg")
 
-SETTINGS = {"num_classes": 5, "noise_correlation": 1.2}
+SETTINGS = {"num_classes": 5, "noise_correlation": 1.2, "samples_per_class": 100, "d": 1000}
 
 
 def planted(values, coords, seeds=6, noise=0.01, **variables):
@@ -88,6 +89,66 @@ def test_figure_4(with_feature, without, expected):
     (page,) = figures.draw_size(datasets).values()
     assert page.axes[0].get_title() == "fitted: (a) Γ = 1.2"
     assert len([ax for ax in page.axes if ax.get_title()]) == 4
+
+
+def lines_of(ax):
+    """Label without "Theorem 1" -> the border's x and y."""
+    return {line.get_label().removeprefix("Theorem 1 "): np.array(line.get_data()) for line in ax.lines}
+
+
+def test_theorem_1_on_figure_3():
+    """Fitted where the planted mean crosses 0.9: ‖u‖ = 3.8 and Γ = 1400, where it has gained 0.7."""
+    ds = plane(0.7, 0.75)
+    (page,) = figures.draw_noise({"fitted-gaussian": ds}).values()
+    ax, mean = page.axes[0], ds.test_accuracy.mean("seed")
+    found = lines_of(ax)
+    one, feature, noise = found.values()
+    assert list(found) == [
+        "(2a), $C_1$ = 1",
+        "(2a), $C_1$ fitted at noise correlation = 1",
+        r"(2b), $C_2$ fitted at u norm = 0.001",
+    ]
+    assert [text.get_text() for text in page.legends[0].get_texts()] == [f"Theorem 1 {label}" for label in found]
+    sizes = (100, 1000, 5)
+    for line in (one, feature):
+        assert (line[1, 0], line[1, -1]) == (1, 1400)
+    np.testing.assert_allclose(theory.signal_ratio(*one, *sizes), 1.0)
+    crossing = np.interp(0.9, mean.isel(noise_correlation=0), mean.u_norm)
+    assert feature[0, 0] == pytest.approx(crossing)
+    np.testing.assert_allclose(
+        theory.signal_ratio(*feature, *sizes), float(theory.signal_ratio(crossing, 1.0, *sizes)), rtol=1e-9
+    )
+    assert noise[1].tolist() == [pytest.approx(np.interp(0.9, mean.isel(u_norm=0), mean.noise_correlation))] * 2
+    image = ax.collections[0].get_datalim(ax.transData)
+    assert (*ax.get_xlim(), *ax.get_ylim()) == pytest.approx((image.x0, image.x1, image.y0, image.y1))
+
+
+def test_theorem_1_without_a_place_to_fit_it():
+    """Only the curve with C₁ = 1 where accuracy stays below 0.9."""
+    (page,) = figures.draw_noise({"fitted-gaussian": plane(0.3, 0.3)}).values()
+    assert list(lines_of(page.axes[0])) == ["(2a), $C_1$ = 1"]
+
+
+def test_theorem_1_on_figure_4():
+    """Planes with a crossing of 0.9 at 2 at the most samples, ‖u‖ in (a) and Γ in (b), and at the fewest as well."""
+    n, accuracy = np.array([10, 100, 200]), np.array([0.8, 0.9, 1.0])
+    sized = {"samples_per_class": n}
+    feature = planted(np.tile(accuracy, (3, 1)), sized | {"u_norm": [1.0, 2.0, 3.0]}, noise=0)
+    noise = planted(np.tile(accuracy, (3, 1)), sized | {"noise_correlation": [1.0, 2.0, 3.0]}, noise=0)
+    (page,) = figures.draw_size({"fitted-feature": feature, "fitted-noise": noise}).values()
+    one, fitted = lines_of(page.axes[0]).values()
+    (second,) = lines_of(page.axes[1]).values()
+    for line, constant in ((one, 1.0), (fitted, float(theory.signal_ratio(2.0, 1.2, 200, 1000, 5)))):
+        assert (line[1, 0], line[1, -1]) == (10, 200)
+        np.testing.assert_allclose(theory.signal_ratio(line[0], 1.2, line[1], 1000, 5), constant)
+    assert fitted[0, -1] == pytest.approx(2.0)
+    assert second[0].tolist() == [pytest.approx(2.0)] * 2
+    labels = [text.get_text() for text in page.legends[0].get_texts()]
+    assert [label.split(", ")[1] for label in labels] == [
+        "$C_1$ = 1",
+        "$C_1$ fitted at samples per class = 200",
+        "$C_2$ fitted at samples per class = 200",
+    ]
 
 
 def classes(slope):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from snljax import figures
+from snljax import figures, theory
 
 mpl.use("Agg")
 
 CURVES, HEATMAP = figures.get("pegr-curves"), figures.get("pegr-heatmap")
 
 SETTINGS = {"n": 20, "d": 400, "m": 10, "mu": 1.0, "learning_rate": 0.02, "close_at": 800, "steps": 1500}
+SETTINGS |= {"penalty_weight": 0.01, "filter_reduction": "sum", "penalty_half": False, "q": 2}
 
 
 def curves(seeds=4, **changes):
@@ -104,8 +105,78 @@ def test_the_page_shows_four_quantities_of_three_algorithms():
     axes = np.array(page.axes).reshape(4, 3)
     assert [ax.get_title() for ax in axes[0]] == ["PEGR", "FGR", "standard"]
     assert [ax.get_ylabel() != "" for ax in axes[:, 0]] == [True] * 4
-    assert len(page.legends[0].get_texts()) == 4
     assert {ax.get_xlabel() for ax in axes[-1]} == {"gradient steps"}
+
+
+def trajectories(early=300, **settings):
+    """Loss at ln 2 until a step, and far below from the next record on; every quantity starts at its own level."""
+    step = np.arange(0, 1501, 100)
+    ds = curves().isel(step=[0] * len(step)).assign_coords(step=step)
+    ds["train_loss"] = xr.where(ds.step <= early, np.log(2.0), 0.1).broadcast_like(ds.train_loss)
+    factor = 1 + 0.1 * (ds.seed - 1.5)  # median 1
+    ds["signal"] = (ds.sigma_0 * factor).broadcast_like(ds.train_loss)
+    ds["noise"] = (20 * ds.sigma_0 * ds.sigma_p * factor).broadcast_like(ds.train_loss)
+    return ds.assign_attrs(settings=json.dumps(SETTINGS | settings))
+
+
+def drawn(ds, label):
+    """(quantity, algorithm) -> the lines with a label, as arrays of x and y."""
+    (page,) = CURVES.draw({"fitted": ds}).values()
+    axes = np.array(page.axes).reshape(4, 3)
+    names = [(name, kind) for name in ("loss", "signal", "noise", "accuracy") for kind in ("pegr", "fgr", "none")]
+    found = {}
+    for at, ax in zip(names, axes.flat, strict=True):
+        lines = [np.array(line.get_data()) for line in ax.lines if str(line.get_label()).startswith(label)]
+        if lines:
+            found[at] = lines
+    entries = [text.get_text() for text in page.legends[0].get_texts() if text.get_text().startswith(label)]
+    return found, entries, axes
+
+
+PRINTED = {"filter_reduction": "mean", "penalty_half": True}
+
+
+@pytest.mark.parametrize(("conventions", "early"), [({}, 300), (PRINTED, 300), (PRINTED, 1500)])
+def test_early_lines_are_those_of_lemma_5_1(conventions, early):
+    """From the median start to the last record with a loss of ln 2; the penalty is gone from step 800 on."""
+    found, entries, _ = drawn(trajectories(early, **conventions), "early")
+    assert set(found) == {(name, kind) for name in ("signal", "noise") for kind in ("pegr", "none")}
+    assert len(entries) == 1
+    step = np.arange(early + 1)
+    for (name, kind), lines in found.items():
+        weights = (0.01 if kind == "pegr" else 0.0, 0.0)
+        for line, sigma_p, sigma_0 in zip(lines, (0.1, 0.5, 1.0, 1.5), (0.01, 0.01, 0.01, 0.001), strict=True):
+            rates = [
+                getattr(theory.early_rates(1, 20 * sigma_p, 20, 10, 0.02, w, **conventions), name) for w in weights
+            ]
+            start = sigma_0 * (20 * sigma_p if name == "noise" else 1)
+            grown = theory.early_curve(start, rates[0], np.minimum(step, 800))
+            np.testing.assert_array_equal(line[0], step)
+            np.testing.assert_allclose(line[1], grown * (1 + rates[1]) ** np.maximum(step - 800, 0), rtol=1e-9)
+
+
+def test_early_lines_end_with_the_early_phase():
+    """A loss that comes back to ln 2 is not early again; a network that leaves at once has no line, nor a dead one."""
+    ds = trajectories(300)
+    ds["train_loss"] = xr.where(ds.step == 1500, np.log(2.0), ds.train_loss)
+    ds["train_loss"] = xr.where((ds.level == 1) & (ds.step > 0), 0.1, ds.train_loss)
+    ds["status"] = xr.where(ds.level == 3, 2, ds.status)
+    found, _, _ = drawn(ds, "early")
+    assert [line[0, -1] for line in found["signal", "none"]] == [300, 300]
+    assert drawn(trajectories(0), "early")[0] == {}
+
+
+@pytest.mark.parametrize(("conventions", "steps"), [({}, (115, 230)), (PRINTED, (1725, 2876))])
+def test_the_theorem_s_closing_steps_stand_beside_the_one_used(conventions, steps):
+    found, entries, axes = drawn(trajectories(**conventions), "Theorem 3.2")
+    assert entries == [f"Theorem 3.2 closes at {steps[0]} or {steps[1]}"]
+    assert {kind for _, kind in found} == {"pegr"}
+    for lines in found.values():
+        assert [line[0, 0] for line in lines] == list(steps)
+    assert {ax.get_xlim() for ax in axes.flat} == {(-75.0, 1575.0)}  # also where they are beyond what was trained
+    used, entries, _ = drawn(trajectories(), "penalty closed")
+    assert entries == ["penalty closed at step 800"]
+    assert {kind for _, kind in used} == {"pegr", "fgr"}
 
 
 def heatmap(best=0.1):

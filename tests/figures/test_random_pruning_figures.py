@@ -105,7 +105,7 @@ def test_the_page_of_figure_2():
 
 KEPT = np.array([1.0, 0.5, 0.2, 0.14, 0.05, 0.02, 0.01, 0.005, 0.002, 0.00145])
 SETTINGS = {"d": 1000, "n": 20, "num_classes": 2, "target_loss": 0.01, "mu": 1.0, "sigma_p": 0.08, "sigma_0": 0.05}
-SETTINGS |= {"learning_rate": 0.2, "steps": 1500}
+SETTINGS |= {"learning_rate": 0.2, "steps": 1500, "q": 3}
 
 
 def regime(collapse=0.01382, seeds=40, m=(50,), noise_exponent=0.5, train_loss=0.005):
@@ -122,6 +122,7 @@ def regime(collapse=0.01382, seeds=40, m=(50,), noise_exponent=0.5, train_loss=0
         "test_loss": (dims, np.broadcast_to(test_loss, sizes)),
         "train_loss": (dims, np.full(sizes, train_loss)),
         "noise": (dims, np.broadcast_to(noise, sizes)),
+        "signal": (dims, np.where(error == 0, 1.7, 0.1)),
     }
     coords = {"m": list(m), "keep_fraction": KEPT, "seed": range(seeds)}
     return xr.Dataset(variables, coords, {"settings": json.dumps(SETTINGS)})
@@ -169,10 +170,34 @@ def test_the_collapse_falls_as_one_over_m():
 def test_the_page_of_the_theory():
     ds = regime()
     (page,) = THEORY.draw({"random": ds, "magnitude": ds, "plain": ds}).values()
-    left, right = page.axes
-    assert (left.get_ylabel(), right.get_ylabel()) == ("test error", "loss (nats)")
+    left, right, responses = page.axes
+    labels = [ax.get_ylabel() for ax in page.axes]
+    assert labels == ["test error", "loss (nats)", "largest response"]
     labels = [t.get_text() for t in page.legends[0].get_texts()]
     assert any("magnitude" in label for label in labels)
     assert any("measured collapse" in label for label in labels)
     lines = [line.get_xdata()[0] for line in left.lines if "Thm 4.1" in line.get_label()]
     assert lines == [pytest.approx(float(theory.over_pruning_keep(2, 50, 1000)))]
+    means = [bars.lines[0].get_ydata() for bars in responses.containers]
+    for name, mean in zip(("signal", "noise"), means, strict=True):
+        np.testing.assert_allclose(mean, ds[name].sel(m=50).mean("seed"))
+
+
+def test_coefficients_stand_where_their_theorems_speak():
+    """γ ≥ m^(−1/3) and ζ, ω ≤ σ_0 σ_n √(pd) from log d / m on; ζ ≥ m^(−1/3) up to ten times 1/(K m log d)."""
+    ds = regime()
+    (page,) = THEORY.draw({"random": ds, "plain": ds}).values()
+    dashed = [line for line in page.axes[2].lines if line.get_linestyle() == "--" and len(line.get_xdata())]
+    gamma, noise, memorised = (np.array(line.get_data()) for line in dashed)
+    for line in (gamma, noise):
+        assert line[0, 0] == pytest.approx(float(theory.mild_pruning_keep(1000, 50)), rel=0.03)  # a step of the line
+        assert line[0, -1] == 1
+    assert memorised[0, 0] == pytest.approx(KEPT.min())
+    assert memorised[0, -1] == pytest.approx(10 * float(theory.over_pruning_keep(2, 50, 1000)), rel=0.03)
+    for line in (gamma, memorised):
+        np.testing.assert_allclose(line[1], 50 ** (-1 / 3))
+    np.testing.assert_allclose(noise[1], 0.05 * 0.08 * np.sqrt(1000 * noise[0]))
+    colors = [line.get_color() for line in dashed]
+    signal, responses = (bars.lines[0].get_color() for bars in page.axes[2].containers)
+    assert colors == [signal, responses, responses]
+    assert [t.get_text() for t in page.legends[0].get_texts()].count("scales of γ, ζ, ω, Thms D.1 and E.1") == 1
