@@ -119,29 +119,32 @@ def trajectories(early=300, **settings):
     return ds.assign_attrs(settings=json.dumps(SETTINGS | settings))
 
 
-def drawn(ds, label):
-    """(quantity, algorithm) -> the lines with a label, as arrays of x and y."""
+def drawn(ds):
+    """The page's legend entries, its panels, and (quantity, algorithm, label) -> lines as arrays of x and y."""
     (page,) = CURVES.draw({"fitted": ds}).values()
-    axes = np.array(page.axes).reshape(4, 3)
     names = [(name, kind) for name in ("loss", "signal", "noise", "accuracy") for kind in ("pegr", "fgr", "none")]
-    found = {}
-    for at, ax in zip(names, axes.flat, strict=True):
-        lines = [np.array(line.get_data()) for line in ax.lines if str(line.get_label()).startswith(label)]
-        if lines:
-            found[at] = lines
-    entries = [text.get_text() for text in page.legends[0].get_texts() if text.get_text().startswith(label)]
-    return found, entries, axes
+    lines = {}
+    for at, ax in zip(names, page.axes, strict=True):
+        for line in ax.lines:
+            lines.setdefault((*at, line.get_label()), []).append(np.array(line.get_data()))
+    return [text.get_text() for text in page.legends[0].get_texts()], page.axes, lines
 
 
+def of(label, lines):
+    return {at[:2]: found for at, found in lines.items() if at[2] == label}
+
+
+EARLY = "early, by Lemma 5.1"
 PRINTED = {"filter_reduction": "mean", "penalty_half": True}
 
 
-@pytest.mark.parametrize(("conventions", "early"), [({}, 300), (PRINTED, 300), (PRINTED, 1500)])
+@pytest.mark.parametrize(("conventions", "early"), [({}, 300), (PRINTED, 1500)])
 def test_early_lines_are_those_of_lemma_5_1(conventions, early):
     """From the median start to the last record with a loss of ln 2; the penalty is gone from step 800 on."""
-    found, entries, _ = drawn(trajectories(early, **conventions), "early")
+    entries, _, lines = drawn(trajectories(early, **conventions))
+    found = of(EARLY, lines)
     assert set(found) == {(name, kind) for name in ("signal", "noise") for kind in ("pegr", "none")}
-    assert len(entries) == 1
+    assert entries.count(EARLY) == 1
     step = np.arange(early + 1)
     for (name, kind), lines in found.items():
         weights = (0.01 if kind == "pegr" else 0.0, 0.0)
@@ -161,22 +164,20 @@ def test_early_lines_end_with_the_early_phase():
     ds["train_loss"] = xr.where(ds.step == 1500, np.log(2.0), ds.train_loss)
     ds["train_loss"] = xr.where((ds.level == 1) & (ds.step > 0), 0.1, ds.train_loss)
     ds["status"] = xr.where(ds.level == 3, 2, ds.status)
-    found, _, _ = drawn(ds, "early")
-    assert [line[0, -1] for line in found["signal", "none"]] == [300, 300]
-    assert drawn(trajectories(0), "early")[0] == {}
+    _, _, lines = drawn(ds)
+    assert [line[0, -1] for line in of(EARLY, lines)["signal", "none"]] == [300, 300]
 
 
 @pytest.mark.parametrize(("conventions", "steps"), [({}, (115, 230)), (PRINTED, (1725, 2876))])
 def test_the_theorem_s_closing_steps_stand_beside_the_one_used(conventions, steps):
-    found, entries, axes = drawn(trajectories(**conventions), "Theorem 3.2")
-    assert entries == [f"Theorem 3.2 closes at {steps[0]} or {steps[1]}"]
-    assert {kind for _, kind in found} == {"pegr"}
-    for lines in found.values():
-        assert [line[0, 0] for line in lines] == list(steps)
-    assert {ax.get_xlim() for ax in axes.flat} == {(-75.0, 1575.0)}  # also where they are beyond what was trained
-    used, entries, _ = drawn(trajectories(), "penalty closed")
-    assert entries == ["penalty closed at step 800"]
-    assert {kind for _, kind in used} == {"pegr", "fgr"}
+    entries, axes, lines = drawn(trajectories(**conventions))
+    theorem, used = f"Theorem 3.2 closes at {steps[0]} or {steps[1]}", "penalty closed at step 800"
+    assert {theorem, used} < set(entries)
+    assert {kind for _, kind in of(theorem, lines)} == {"pegr"}
+    assert {kind for _, kind in of(used, lines)} == {"pegr", "fgr"}
+    for found in of(theorem, lines).values():
+        assert [line[0, 0] for line in found] == list(steps)
+    assert {ax.get_xlim() for ax in axes} == {(-75.0, 1575.0)}  # also where they are beyond what was trained
 
 
 def heatmap(best=0.1):

@@ -170,7 +170,7 @@ def test_the_collapse_falls_as_one_over_m():
 def test_the_page_of_the_theory():
     ds = regime()
     (page,) = THEORY.draw({"random": ds, "magnitude": ds, "plain": ds}).values()
-    left, right, responses = page.axes
+    left, _, responses = page.axes
     labels = [ax.get_ylabel() for ax in page.axes]
     assert labels == ["test error", "loss (nats)", "largest response"]
     labels = [t.get_text() for t in page.legends[0].get_texts()]
