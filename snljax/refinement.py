@@ -14,8 +14,7 @@ import numpy as np
 LOW, MEAN, HIGH = range(3)  # the last axis of margins
 
 _FIRST_STRIDE = 4  # of the lines on which the boundary is looked for first; what lies between is then well guessed
-_DOUBT = 1.5  # errors of a guess that could change its sign
-_ERRORS_WITHIN = 0.8  # share of the guesses' errors that counts as the usual one
+_ERRORS_WITHIN = 0.8  # share of the guesses' errors that counts as the usual one, which could change a sign
 _REMEMBERED = 2  # rounds whose errors still say something
 _FAR = 4.0  # times the usual distance to the level; what lies farther off, or has diverged, would bend the guess
 
@@ -59,6 +58,7 @@ class Search:
         self.asked = np.zeros(shape, int)
         self._net, (self._seeds, self._most) = net, seeds
         self._stride = _FIRST_STRIDE
+        self._every_other = True  # of the first doubtful cells: what lies between is then better guessed
         self._guess: np.ndarray | None = None
         self._fresh = np.zeros(shape, bool)  # cells of the last round
         self._lost = np.zeros(shape, bool)  # cells without a number
@@ -137,8 +137,11 @@ class Search:
         assert self._guess is not None
         errors = np.concatenate([*self._errors, np.zeros((0, self._guess.shape[-1]))])
         usual = np.quantile(errors, _ERRORS_WITHIN, axis=0) if len(errors) else np.full(errors.shape[1], np.inf)
-        close = np.abs(self._guess[..., [LOW, HIGH]]) <= _DOUBT * usual[[LOW, HIGH]]
-        return _edges(self.sides) & (self.asked == 0) & close.any(axis=-1)
+        close = np.abs(self._guess[..., [LOW, HIGH]]) <= usual[[LOW, HIGH]]
+        doubtful = _edges(self.sides) & (self.asked == 0) & close.any(axis=-1)
+        some = doubtful & (np.add.outer(*map(np.arange, doubtful.shape)) % 2 == 0)
+        first, self._every_other = self._every_other, False
+        return some if first and some.any() else doubtful
 
 
 def _sides(margins: np.ndarray) -> np.ndarray:
