@@ -251,7 +251,7 @@ def test_a_single_seed_is_decided_by_its_value():
 
 def test_a_static_axis_is_traced_too():
     """Each of its values is a program; only those that are asked for are made."""
-    grid = snl.Grid(HILL, b=np.arange(1, 25, 3), width=range(1, 7), seed=range(2))
+    grid = snl.Grid(HILL, b=np.arange(1, 25, 3), width=range(1, 4), seed=range(2))
     ds = traced(grid, net=3)
     truth = stats.side(snl.sweep(grid, **quietly).test_loss, 1.0)
     there = (ds.status == 1).any("seed")
