@@ -114,13 +114,12 @@ def draw_phases(ds: xr.Dataset, out: pathlib.Path) -> None:
     about = ds.side.attrs
     with plotting.style():
         fig = plotting.phase_map(ds, x=about["x"], y=about["y"], width="page")
-    try:
-        with plotting.style():
+        try:
             fig.figure.savefig(out)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"png: {out} cannot be written ({error})") from None
-    finally:
-        plt.close(fig.figure)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"png: {out} cannot be written ({error})") from None
+        finally:
+            plt.close(fig.figure)
 
 
 def _metric(ds: xr.Dataset, wanted: str | None, source: str) -> str:

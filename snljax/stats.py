@@ -434,12 +434,12 @@ def _fitting(scale: Scale, values: xr.DataArray) -> Scale:
     return scale
 
 
-def check_level(level: Any) -> None:
-    """ValueError if a coverage is not between 0 and 1."""
+def check_level(level: Any, name: str = "level") -> None:
+    """ValueError if a coverage is not between 0 and 1; name is what the message calls it."""
     number = np.asarray(level)
     one = number.ndim == 0 and np.can_cast(number.dtype, float, "same_kind")
     if not one or not 0 < level < 1:
-        raise ValueError(f"level: {level!r}; allowed: between 0 and 1, neither of them included")
+        raise ValueError(f"{name}: {level!r}; allowed: between 0 and 1, neither of them included")
 
 
 def check_finite(name: str, value: Any) -> None:

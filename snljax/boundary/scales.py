@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
-from snljax.stats import real, scale_of
+from snljax.stats import check_level, real, scale_of
 
 Scale = Literal["linear", "log"]
 
@@ -79,9 +79,7 @@ def ascending(values: xr.DataArray, name: str, axis: str) -> np.ndarray:
 
 def check_coverage(coverage: Any) -> None:
     """ValueError if a coverage is not between 0 and 1."""
-    number = np.asarray(coverage)
-    if number.ndim or not np.can_cast(number.dtype, float, "same_kind") or not 0 < number < 1:
-        raise ValueError(f"coverage: {coverage!r}; allowed: between 0 and 1, neither of them included")
+    check_level(coverage, "coverage")
 
 
 def fitting(name: str, values: np.ndarray, scale: Scale) -> np.ndarray:

@@ -159,9 +159,7 @@ def draw_edge(datasets: Datasets) -> dict[str, Any]:
 def _ratio_at_one(ds: xr.Dataset) -> float:
     """The constant of statement 2(a) that puts its border where the measured one is at Γ = 1."""
     sizes = [setting(ds, name) for name in ("samples_per_class", "d", "num_classes")]
-    found = boundary.extract(ds.test_accuracy.isel(noise_correlation=0), "u_norm", NEAR_OPTIMAL, over="seed")
-    at_one = found.u_norm.isel(crossing=-1) if found.sizes["crossing"] else xr.DataArray(np.nan)
-    return float(theory.signal_ratio(float(at_one), 1.0, *sizes))
+    return float(theory.signal_ratio(_near_optimal(ds.isel(noise_correlation=0), "u_norm"), 1.0, *sizes))
 
 
 @of_each
