@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import numpy as np
 import xarray as xr
 
-from snljax.variables import DONE, STATUS, as_floats
+from snljax.variables import DIVERGED, DONE, STATUS, as_floats
 
 T = TypeVar("T", np.ndarray, xr.DataArray)
 Scale = Literal["linear", "log", "logit"]
@@ -107,9 +107,25 @@ def side(values: xr.DataArray, level: float, outside: xr.DataArray | None = None
         [-1, 0, 1]
     """
     check_finite("level", level)
-    found = ends(values, outside)
-    sides = (found["low"] >= level).astype(np.int8) - (found["high"] < level).astype(np.int8)
-    return sides.astype(np.int8).rename("side").drop_attrs(deep=False)
+    return sides(ends(values, outside), level).drop_attrs(deep=False)
+
+
+def sides(found: xr.Dataset, level: float) -> xr.DataArray:
+    """The rule of `side`, for intervals that are there already.
+
+    Args:
+        found: with ``low`` and ``high``; NaN where there is no interval.
+        level: θ.
+
+    Returns:
+        −1, 0 or +1, int8.
+
+    Example:
+        >>> sides(xr.Dataset({"low": ("K", [0.5, 1.5, 2.0]), "high": ("K", [1.0, 2.5, 3.0])}), 2.0).values.tolist()
+        [-1, 0, 1]
+    """
+    above, below = found["low"] >= level, found["high"] < level
+    return (above.astype(np.int8) - below.astype(np.int8)).astype(np.int8).rename("side")
 
 
 def ends(values: xr.DataArray, outside: xr.DataArray | None = None) -> xr.Dataset:
@@ -120,8 +136,7 @@ def ends(values: xr.DataArray, outside: xr.DataArray | None = None) -> xr.Datase
 
     Args:
         values: real numbers under a metric's name, with a dimension ``seed`` or of one seed. NaN is left out.
-        outside: +1 or −1 for a network that lies above or below all numbers, for example because it diverged, 0 for
-            others; default +1 and −1 where a value is infinite.
+        outside: from `beyond`; default where a value is infinite.
 
     Returns:
         Dataset with ``low``, ``mean`` and ``high`` on the other dimensions; NaN where there is no value at all.
@@ -136,23 +151,42 @@ def ends(values: xr.DataArray, outside: xr.DataArray | None = None) -> xr.Datase
     """
     values = as_floats(real("values", values))
     if outside is None:
-        outside = xr.where(np.isinf(values), np.sign(values), 0)
+        outside = beyond(values)
     if "seed" not in values.dims:
         values, outside = values.expand_dims("seed"), outside.expand_dims("seed")
-    beyond, inside = outside != 0, values.where(outside == 0)
+    no_number, inside = outside != 0, values.where(outside == 0)
     found = interval(inside)
-    whole = inside.where(~beyond, np.inf * outside)
-    alone = (whole.count("seed") == 1) | beyond.any("seed")
+    whole = inside.where(~no_number, np.inf * outside)
+    alone = (whole.count("seed") == 1) | no_number.any("seed")
     least, most = whole.min("seed"), whole.max("seed")
     middle = xr.where(np.isneginf(least), xr.where(np.isposinf(most), np.nan, least), most)
     return xr.Dataset(
         {
             "low": xr.where(alone, least, found["low"]),
-            "mean": xr.where(beyond.any("seed"), middle, found["mean"]),
+            "mean": xr.where(no_number.any("seed"), middle, found["mean"]),
             "high": xr.where(alone, most, found["high"]),
         },
         attrs={"scale": found.attrs["scale"]},
     )
+
+
+def beyond(values: xr.DataArray, status: xr.DataArray | None = None, diverged: int = 0) -> xr.DataArray:
+    """Which networks lie above or below all numbers.
+
+    Args:
+        values: a metric.
+        status: ``ds.status``; by default no network diverged.
+        diverged: +1 or −1 for a network that diverged, 0 to leave it out.
+
+    Returns:
+        +1 and −1 where a value is infinite, ``diverged`` where a network diverged, 0 elsewhere.
+
+    Example:
+        >>> beyond(xr.DataArray([3.0, np.inf, np.nan], dims="K"), xr.DataArray([1, 1, 2], dims="K"), 1).values.tolist()
+        [0.0, 1.0, 1.0]
+    """
+    infinite = xr.where(np.isinf(values), np.sign(values), 0)
+    return infinite if status is None else xr.where(status == DIVERGED, diverged, infinite)
 
 
 def finished(values: xr.DataArray, status: xr.DataArray) -> xr.DataArray:

@@ -206,10 +206,8 @@ def _asked(
             f"trace: {lost} cells that were trained cannot be read from the store; allowed: the same call again, which "
             "trains them anew"
         )
-    dead = part[STATUS] == DIVERGED
     values = stats.finished(part[metric], part[STATUS]).where(wanted)
-    beyond = xr.where(np.isinf(values), np.sign(values), 0)
-    return values, xr.where(dead & wanted, 1 if diverged == "above" else -1, beyond)
+    return values, stats.beyond(values, part[STATUS].where(wanted), 1 if diverged == "above" else -1)
 
 
 def _margin(values: np.ndarray, level: float, scale: stats.Scale) -> np.ndarray:

@@ -81,7 +81,7 @@ def band(
             )
         pointwise = _pointwise(as_floats(stats.real("values", values)).transpose(over, *others), level, coverage)
     found = stats.interval(values, over, pointwise, scale)
-    side = (found["low"] >= level).astype(np.int8) - (found["high"] < level).astype(np.int8)
+    side = stats.sides(found, level)
     side.attrs = {"flag_values": [-1, 0, 1], "flag_meanings": "below undecided at_or_above"}
     attrs = {"level": float(level), "over": over, "coverage": coverage, "of": of}
     attrs |= {"scale": found.attrs["scale"], "pointwise": pointwise}

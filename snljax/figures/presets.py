@@ -54,12 +54,17 @@ class Trace:
         sweep: the dense grid, two dimensions besides ``seed``, without records on the way.
         metric, level, options: as for `trace`.
 
+    Raises:
+        ValueError: if the sweep has records on the way.
+
     Example:
         >>> Trace(Sweep("topk_pruning", sigma_p=[0.5, 1.0], K=range(1, 9)), "test_loss", 2.0, net=3)
         Trace(Sweep('topk_pruning', sigma_p=[0.5, 1.0], K=range(1, 9)), 'test_loss', 2.0, net=3)
     """
 
     def __init__(self, sweep: Sweep, metric: str, level: float, **options: Any) -> None:
+        if sweep.record_every is not None:
+            raise ValueError(f"record_every: {sweep.record_every}; allowed: none, a boundary is that of the end")
         self.sweep, self.metric, self.level = sweep, metric, level
         self.options: Mapping[str, Any] = MappingProxyType(options)
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from snljax.stats import Scale, ends, finished, real, side
-from snljax.variables import DIVERGED, DONE, PENDING, STATUS, as_floats
+from snljax.stats import Scale, beyond, ends, finished, real, side
+from snljax.variables import DONE, PENDING, STATUS, as_floats
 
 SIDE = "side"  # of a traced diagram: on which side of its level each cell lies, trained or not
 _SIGNS = {"above": 1, "below": -1}  # where a traced diagram counts networks that diverged; else they are left out
@@ -70,8 +70,7 @@ def plane(
     status = ds[STATUS] if STATUS in ds.data_vars else xr.where(as_floats(values).notnull(), DONE, PENDING)
     status = status.broadcast_like(values)
     values = finished(values, status)
-    beyond = _SIGNS.get(str(traced.get("diverged")), 0)
-    outside = xr.where(status == DIVERGED, beyond, xr.where(np.isinf(values), np.sign(values), 0))
+    outside = beyond(values, status, _SIGNS.get(str(traced.get("diverged")), 0))
     cells = ends(values, outside)
     scale, known = cells.attrs["scale"], cells["low"].notnull()
     cells = cells.assign(trained=(status != PENDING).any("seed"), status=status)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from snljax import figures, theory
 from snljax.figures.claims import on_side
+from snljax.figures.presets import Sweep, Trace
 from snljax.figures.topk_boundaries import EXPONENTS
 
 mpl.use("Agg")
@@ -207,3 +208,8 @@ def test_the_border_of_benign_overfitting():
     assert (found[border], found[falls]) == ("refuted", "holds")
     assert found["a high Γ alone is benign"] == "refuted"
     assert drawn("noise-boundary", benign(1.0)) == {"noise-boundary"}
+
+
+def test_a_boundary_has_no_records_on_the_way():
+    with pytest.raises(ValueError, match=r"record_every: 10; allowed: none"):
+        Trace(Sweep("topk_pruning", record_every=10, sigma_p=[0.5, 1.0], K=[2, 4]), "test_loss", 2.0)
