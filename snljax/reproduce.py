@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import logging
 import pathlib
 import time
 from collections.abc import Callable
@@ -188,6 +189,7 @@ def _drawn(figure: figures.Figure, datasets: dict[str, xr.Dataset], folder: path
     from snljax import plotting
 
     files = []
+    logging.getLogger("fontTools").setLevel(logging.ERROR)  # it warns of the dates in matplotlib's own fonts
     with plotting.style():
         for picture, drawn in figure.draw(datasets).items():
             for suffix in ("png", "pdf"):

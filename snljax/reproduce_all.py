@@ -54,7 +54,8 @@ def reproduce_all(
 
     Returns:
         Reproduced. On disk, besides what `reproduce` writes: ``REPRODUCTION.md``, its pictures in
-        ``REPRODUCTION-pictures``, and ``REPRODUCTION.html``, one file with all of them inside.
+        ``REPRODUCTION-pictures``, ``REPRODUCTION.html``, one file with all of them inside, and ``VERDICTS.md``, one
+        table of all sentences.
 
     Raises:
         ValueError: no figure has such a preset, or the folder cannot be written.
@@ -121,6 +122,7 @@ def _write(
     contents = {
         out / f"{PAGE}.md": report.to_markdown(blocks, folder.name).encode(),
         out / f"{PAGE}.html": report.to_html(blocks).encode(),
+        out / "VERDICTS.md": report.to_markdown(report.verdicts(sections), folder.name).encode(),
         **pictures,
     }
     for file, content in contents.items():

@@ -97,6 +97,8 @@ def test_every_figure_is_made_in_its_order_and_again_without_training(only, tmp_
     assert "it is \\| large" in section_of(tmp_path, "zebra")
     assert "2 rate × 2 seed" in section_of(tmp_path, "zebra")
     assert "images: 7 images" in section_of(tmp_path, "ape")
+    rows = [line.split(" | ") for line in (tmp_path / "VERDICTS.md").read_text(encoding="utf-8").splitlines()[2:]]
+    assert [(row[-2], row[-1]) for row in rows] == [("zebra", "**holds** |"), ("ape", "**holds** |")]
 
     kept = json.loads((tmp_path / "zebra-quick" / "timing.json").read_text())["parts"]
     assert kept["powers"]["calls"] == 1 < 10 * kept["powers"]["seconds"]

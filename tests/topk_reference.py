@@ -44,6 +44,13 @@ def topk(w: np.ndarray, k: int) -> np.ndarray:
     return mask
 
 
+def kept(config: Any, w: np.ndarray) -> np.ndarray:
+    """What a pruning keeps of the weights: K of each filter, or K m of all filters of a class."""
+    if config.prune_scope == "filter":
+        return topk(w, int(config.K))
+    return topk(w.reshape(config.num_classes, -1), int(config.K) * config.m).reshape(w.shape)
+
+
 def forward(config: Any, w: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Responses (n, class, filter, patch), probabilities (n, class) and losses (n,)."""
     responses = np.einsum("jrd,ipd->ijrp", w, x, optimize=True)
@@ -54,18 +61,21 @@ def forward(config: Any, w: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[n
     return responses, probabilities, -np.log(probabilities[np.arange(y.size), y])
 
 
-def train(config: Any, problem: Problem, steps: int) -> Run:
-    w, x, y = problem.weights, problem.x, problem.y
+def train(config: Any, problem: Problem, steps: int, rows: list[np.ndarray] | None = None) -> Run:
+    """rows: the samples of each update; without them every update has all."""
+    w = problem.weights
     at_zero = float(config.relu_grad_at_zero)
     frozen = np.ones(w.shape, bool)
-    kept, losses = [], [forward(config, w, x, y)[2].mean()]
+    masks, losses = [], [forward(config, w, problem.x, problem.y)[2].mean()]
     for t in range(steps):
         since = -1 if config.first_prune is None else t - config.first_prune
         if since >= 0 and (since % config.prune_every == 0 if config.regrow else since == 0):
-            before = kept[-1:] if config.monotone else []
-            kept.append(np.all([topk(w, int(config.K)), *before], axis=0))
-            w = w * kept[-1]
-            frozen = frozen if config.regrow else kept[-1]
+            before = masks[-1:] if config.monotone else []
+            masks.append(np.all([kept(config, w), *before], axis=0))
+            w = w * masks[-1]
+            frozen = frozen if config.regrow else masks[-1]
+        batch = slice(None) if rows is None else rows[t]
+        x, y = problem.x[batch], problem.y[batch]
         responses, probabilities, _ = forward(config, w, x, y)
         residual = probabilities.copy()
         residual[np.arange(y.size), y] -= 1
@@ -76,14 +86,14 @@ def train(config: Any, problem: Problem, steps: int) -> Run:
         scale = y.size * (config.m if config.filter_reduction == "mean" else 1)
         gradient = np.einsum("ij,ijrp,ipd->jrd", residual, slope, x, optimize=True) / scale
         w = (w - float(config.learning_rate) * gradient) * frozen
-        losses.append(forward(config, w, x, y)[2].mean())
-    return Run(w, kept, losses)
+        losses.append(forward(config, w, problem.x, problem.y)[2].mean())
+    return Run(w, masks, losses)
 
 
 def metrics(config: Any, problem: Problem, w: np.ndarray) -> dict[str, float]:
-    """What `measure` says of the weights w: pruned first, unless pruning is off."""
-    mask = np.ones(w.shape, bool) if config.first_prune is None else topk(w, int(config.K))
-    w = w * mask
+    """What `measure` says of the weights w: pruned first, unless pruning is off or they are measured as they are."""
+    mask = np.ones(w.shape, bool) if config.first_prune is None else kept(config, w)
+    w = w * mask if config.measure_pruned else w
     responses, probabilities, losses = forward(config, w, problem.x, problem.y)
     _, test_probabilities, test_losses = forward(config, w, problem.x_test, problem.y_test)
     classes = range(config.num_classes)

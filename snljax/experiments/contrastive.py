@@ -24,6 +24,7 @@ from snljax.models import attention_encoder
 from snljax.models.attention_encoder import Attention
 
 LOSS_BATCHES = 8  # that train_loss is the mean over
+GAP_ANCHORS = 256  # of each type, that the gap of the positive logit is the mean over
 
 
 @jax.tree_util.register_dataclass
@@ -61,7 +62,16 @@ class Config:
         choices=("logits", "literal"),
     )
     mask: str = field(
-        "magnitude", static=True, help="neurons of smallest norm, or as many at random", choices=("magnitude", "random")
+        "magnitude",
+        static=True,
+        help="neurons of smallest norm; as many at random; or none but those that specialise in a minority feature",
+        choices=("magnitude", "random", "oracle"),
+    )
+    initial: str = field(
+        "random",
+        static=True,
+        help="first weights: σ_0 z; or τ ε_j M_j + σ_0 z, one feature a neuron, as Theorem 3.1 leaves them",
+        choices=("random", "specialised"),
     )
     decay: str = field(
         "full", static=True, help="weight decay of all weights, or of those unmasked", choices=("full", "masked")
@@ -113,6 +123,9 @@ class Metrics(NamedTuple):
     participation: how many features a neuron mixes, mean. feature_share: ‖M Mᵀ w‖² / ‖w‖², mean;
     norms: ‖w_i‖. cosines: of each neuron with each feature. initially_*: sizes of the
     sets of Definition B.1 for the first minority feature, at initialisation.
+    gap_minority, gap_others: 1 − ℓ'_p under the mask of the last update, of training pairs that contain the
+    first minority feature (D₁), and of those that contain none (D₂). masked_minority: neurons under that
+    mask whose strongest feature is a minority one.
     """
 
     train_loss: jax.Array
@@ -132,6 +145,9 @@ class Metrics(NamedTuple):
     cosines: jax.Array
     initially_lucky: jax.Array
     initially_ordinary: jax.Array
+    gap_minority: jax.Array
+    gap_others: jax.Array
+    masked_minority: jax.Array
 
 
 def draw(config: Config, key: jax.Array) -> Draw:
@@ -141,6 +157,10 @@ def draw(config: Config, key: jax.Array) -> Draw:
 
 def init(config: Config, draw: Draw) -> State:
     neurons = config.sigma_0 * draw.weights
+    if config.initial == "specialised":  # neuron i in feature i mod d
+        own = jax.nn.one_hot(jnp.arange(config.m) % config.d, config.d1)
+        strength = sparse_coding.frequencies(config.epsilon_min, config.d, config.num_minority)
+        neurons = neurons + config.temperature * own * jnp.pad(strength, (0, config.d1 - config.d))[None, :]
     identity = jnp.eye(config.d1)
     params = Params(neurons, Attention(identity, identity, identity) if config.train_attention else None)
     bias = next_bias(config, 0, jnp.zeros(config.m), neurons, neurons)
@@ -182,6 +202,7 @@ def measure(config: Config, draw: Draw, state: State) -> Metrics:
     norms = jnp.sum(neurons**2, axis=1)
     start = config.sigma_0 * draw.weights[:, : config.d]
     first = config.d - config.num_minority
+    gap_minority, gap_others = positive_gaps(config, state)
 
     def mean_over(values: jax.Array, chosen: jax.Array) -> jax.Array:
         return jnp.sum(jnp.where(chosen, values, 0.0)) / jnp.sum(chosen)
@@ -204,6 +225,9 @@ def measure(config: Config, draw: Draw, state: State) -> Metrics:
         cosines=cosines,
         initially_lucky=jnp.sum(specialization.lucky_neurons(start, config.epsilon_min)[:, first]),
         initially_ordinary=jnp.sum(specialization.ordinary_neurons(start, config.epsilon_min)[:, first]),
+        gap_minority=gap_minority,
+        gap_others=gap_others,
+        masked_minority=jnp.sum(~state.kept & (jnp.argmax(size, axis=1) >= first)),
     )
 
 
@@ -222,13 +246,19 @@ def next_mask(config: Config, draw: Draw, state: State, t: jax.Array) -> jax.Arr
         Which neurons are kept, boolean, shape (m,).
     """
     count = config.m - jnp.floor(config.prune_fraction * config.m + 1e-4).astype(jnp.int32)
+    spared = jnp.zeros(config.m, bool)
     if config.mask == "random":
         score = jax.random.uniform(jax.random.fold_in(draw.control, t), (config.m,))
+    elif config.mask == "oracle":
+        cosines = jnp.abs(specialization.cosines(state.params.neurons, jnp.eye(config.d, config.d1)))
+        aligned = jnp.max(cosines[:, config.d - config.num_minority :], axis=1)
+        score = 2.0 - aligned  # above 0, for topk goes by magnitude
+        spared = (jnp.argmax(cosines, axis=1) < config.d - config.num_minority) | (aligned < config.aligned)
     else:
         score = jnp.linalg.norm(state.params.neurons, axis=1)
     since = t - config.first_prune
     due = (since >= 0) & (since % config.prune_every == 0)
-    return jnp.where(due, masks.topk(score, count), state.kept)
+    return jnp.where(due, masks.topk(score, count) | spared, state.kept)
 
 
 def next_bias(config: Config, t: jax.Array | int, bias: jax.Array, before: jax.Array, after: jax.Array) -> jax.Array:
@@ -320,6 +350,35 @@ def _on_fixed_pairs(config: Config, state: State) -> tuple[jax.Array, jax.Array,
     )
 
 
+def positive_gaps(config: Config, state: State) -> tuple[jax.Array, jax.Array]:
+    """Means of 1 − ℓ'_p of anchors with the first minority feature, and with none, both under the mask (eq. 181).
+
+    Negatives are drawn as in training; the pairs are the same for all networks. Few anchors of a small batch have the
+    feature by themselves, so that it is given to them.
+    """
+    plain = feature_frequency(config, config.epsilon_min)
+    first = config.d - config.num_minority
+    having, without = plain.at[first].set(1.0), jnp.where(jnp.arange(config.d) < first, plain, 0.0)
+
+    visible = state.kept[None, :].astype(state.bias.dtype)
+
+    def one(i: jax.Array) -> jax.Array:
+        key, other = jax.random.split(jax.random.fold_in(jax.random.key(2), i))
+        own, others = _pairs(config, key, config.batch), _pairs(config, other, config.batch - 1)
+        negatives = embeddings(config, state.params, state.bias, others, plain)[1] * visible
+
+        def gap(frequency: jax.Array) -> jax.Array:
+            anchors, positives = (e * visible for e in embeddings(config, state.params, state.bias, own, frequency))
+            positive = jnp.sum(anchors * positives, axis=1, keepdims=True)
+            logits = jnp.concatenate([positive, losses.similarities(anchors, negatives)], axis=1)
+            return jnp.mean(1 - jax.nn.softmax(logits / config.temperature, axis=1)[:, 0])
+
+        return jnp.stack([gap(having), gap(without)])
+
+    means = jnp.mean(lax.map(one, jnp.arange(-(-GAP_ANCHORS // config.batch))), axis=0)
+    return means[0], means[1]
+
+
 EXPERIMENT = Experiment(
     name="contrastive",
     Config=Config,
@@ -350,5 +409,8 @@ EXPERIMENT = Experiment(
         "cosines": metric(symbol=r"$\cos(w_i, M_j)$", help="alignment", dims=("neuron", "feature")),
         "initially_lucky": metric(help="lucky neurons of the first minority feature at the start"),
         "initially_ordinary": metric(help="ordinary neurons of the first minority feature at the start"),
+        "gap_minority": metric(symbol=r"$1 - \ell'_p$", help="of pairs with the minority feature"),
+        "gap_others": metric(symbol=r"$1 - \ell'_p$", help="of pairs without a minority feature"),
+        "masked_minority": metric(help="masked neurons that specialise in a minority feature"),
     },
 )

@@ -252,6 +252,18 @@ def _correct(margins: jax.Array) -> jax.Array:
     return (margins > 0).astype(margins.dtype)
 
 
+# The printed network with √m times the weights, √m σ_0, m η, 2m λ (PEGR) and m λ (FGR) has outputs and losses of the
+# fitted one at every step, exactly, and √m times its signal and noise (`theory.pegr_as_printed`).
+# "rescaled" is the printed network at m η and 2m λ with σ_0 as it is: exactly the fitted one from σ_0/√m. From the same
+# weights both take the same step to first order in them: terms of the size of the outputs, in ℓ' + ½ and ζ, are m times
+# smaller in this one. So they part where the fitted one's outputs reach 1, and this one goes on growing, by √m.
+# The paper has one λ for PEGR and FGR, and no ½ in FGR: there the penalty is twice the fitted one's.
+FITTED = Config()
+PRINTED = Config(filter_reduction="mean", penalty_half=True)
+RESCALED = dataclasses.replace(
+    PRINTED, penalty_weight=2 * PRINTED.m * FITTED.penalty_weight, learning_rate=PRINTED.m * FITTED.learning_rate
+)
+
 EXPERIMENT = Experiment(
     name="gradient_regularization",
     Config=Config,
@@ -259,7 +271,7 @@ EXPERIMENT = Experiment(
     init=init,
     step=step,
     measure=measure,
-    readings={"fitted": Config(), "printed": Config(filter_reduction="mean", penalty_half=True)},
+    readings={"fitted": FITTED, "printed": PRINTED, "rescaled": RESCALED},
     metrics={
         **LEARNING,
         "signal": metric(symbol=r"$\max_{j,r}\,|\langle w_{j,r},\mu\rangle|$", help="signal"),

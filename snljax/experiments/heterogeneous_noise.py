@@ -74,6 +74,7 @@ class Metrics(NamedTuple):
 
     noise: largest response to a training sample's noise. tail_accuracy: test accuracy in fifths of the
     samples of each class, by the level L of Definition 1, lowest first; tail_level: their mean L.
+    equivalent_noise_accuracy, equivalent_noise: the same by ζ′, L in units of its own standard deviation.
     """
 
     train_loss: jax.Array
@@ -85,6 +86,8 @@ class Metrics(NamedTuple):
     noise: jax.Array
     tail_accuracy: jax.Array
     tail_level: jax.Array
+    equivalent_noise_accuracy: jax.Array
+    equivalent_noise: jax.Array
 
 
 def draw(config: Config, key: jax.Array) -> Draw:
@@ -138,10 +141,12 @@ def measure(config: Config, draw: Draw, state: jax.Array | Vectors) -> Metrics:
     test_targets = _targets(config, tested)
     test_logits = _logits(config, _responses(config, weights, test_noise), test_targets)
     correct = evaluation.hits(test_logits, test_targets).reshape(config.num_classes, tested)
+    of_class = test_noise.reshape(draw.test.shape)
     level = jax.vmap(
         lambda filters, rows, scales: jax.vmap(lambda x: memorization.long_tail_level(filters, x, scales))(rows)
-    )(weights, test_noise.reshape(draw.test.shape), _scales(config))
+    )(weights, of_class, _scales(config))
     tail_level, tail_accuracy = by_tail(level, correct)
+    equivalent_noise, noise_accuracy = by_tail(jax.vmap(memorization.equivalent_noise)(weights, of_class), correct)
     classes = jnp.arange(config.num_classes)
     return Metrics(
         train_loss=over_training(evaluation.cross_entropies(logits, targets)),
@@ -153,6 +158,8 @@ def measure(config: Config, draw: Draw, state: jax.Array | Vectors) -> Metrics:
         noise=jnp.max(jnp.where(active[None, None, :], responses.noise, -jnp.inf)),
         tail_accuracy=tail_accuracy,
         tail_level=tail_level,
+        equivalent_noise_accuracy=noise_accuracy,
+        equivalent_noise=equivalent_noise,
     )
 
 
@@ -295,5 +302,11 @@ EXPERIMENT = Experiment(
         "noise": metric(symbol=r"$\max_{k,r,i} \langle w_{k,r}, \xi_i\rangle$", help="noise"),
         "tail_accuracy": metric(help="test accuracy in fifths of the samples by level $L$", dims=("tail_bin",)),
         "tail_level": metric(symbol="$L$", help="mean level of a fifth of the test samples", dims=("tail_bin",)),
+        "equivalent_noise_accuracy": metric(
+            help="test accuracy in fifths of the samples by $L$ in its own standard deviations", dims=("tail_bin",)
+        ),
+        "equivalent_noise": metric(
+            symbol=r"$\zeta'$", help="mean of a fifth of the test samples, of variance 1", dims=("tail_bin",)
+        ),
     },
 )

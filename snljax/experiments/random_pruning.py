@@ -48,6 +48,12 @@ class Config:
     mask: str = field(
         "random", static=True, help="weights kept at random, or the largest ones", choices=("random", "magnitude")
     )
+    mask_shared_by: str = field(
+        "none",
+        static=True,
+        help="what has one random mask in common: nothing, all runs, all filters (a mask of the input), or both",
+        choices=("none", "runs", "filters", "filters_and_runs"),
+    )
     step_rule: str = field(
         "plain", static=True, help="gradient, or gradient over its norm", choices=("plain", "normalized")
     )
@@ -102,6 +108,7 @@ class Metrics(NamedTuple):
     """signal: largest response to a class's signal, of its own filters (of any hidden unit); mean over classes.
 
     signal_min: the minimum over classes instead. noise: largest response to a training sample's noise.
+    noise_others: largest |⟨w̃, ξ_i⟩| of a filter and a sample of another class; of the convolutional network only.
     signal_filters: how many filters 𝒮_signal of each class holds.
     gamma, zeta, omega: Definition C.1, the updates since initialisation; with ``decomposition`` only.
     """
@@ -114,6 +121,7 @@ class Metrics(NamedTuple):
     signal_min: jax.Array
     noise: jax.Array
     signal_filters: jax.Array
+    noise_others: jax.Array | None = None
     gamma: jax.Array | None = None
     zeta: jax.Array | None = None
     omega: jax.Array | None = None
@@ -131,7 +139,21 @@ def draw(config: Config, key: jax.Array) -> Draw:
     shape = (config.num_classes, config.m, config.d)
     if config.network == "fully_connected":
         shape = (1, config.m, config.d + 2 * _signals(config))
-    return Draw(jax.random.normal(weight_key, shape), jax.random.uniform(mask_key, shape), train, test)
+    return Draw(jax.random.normal(weight_key, shape), _uniform(config, mask_key, shape), train, test)
+
+
+def _uniform(config: Config, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """What the random mask is made of. Where all filters share it, they take the first one's numbers.
+
+    Outgoing weights, which belong to no input coordinate, keep numbers of their own.
+    """
+    if config.mask_shared_by in ("runs", "filters_and_runs"):
+        key = jax.random.key(1)  # of no run: theirs are folded from another
+    uniform = jax.random.uniform(key, shape)
+    if config.mask_shared_by in ("none", "runs"):
+        return uniform
+    inputs = config.d if config.network == "cnn" else _signals(config) + config.d
+    return uniform.at[..., :inputs].set(uniform[0, 0, :inputs])
 
 
 def init(config: Config, draw: Draw) -> State:
@@ -179,6 +201,9 @@ def measure(config: Config, draw: Draw, state: State) -> Metrics:
 
     test_loss, test_accuracy = evaluation.loss_and_accuracy(outputs, draw.test)
     signal, noise, kept = _alignment(config, draw, state, responses)
+    noise_others = None
+    if isinstance(responses, Vectors):
+        noise_others = jnp.max(jnp.where(targets[:, None, :] > 0, 0.0, jnp.abs(responses.noise)))
     metrics = Metrics(
         train_loss=jnp.mean(evaluation.cross_entropies(logits, targets)),
         test_loss=test_loss,
@@ -188,6 +213,7 @@ def measure(config: Config, draw: Draw, state: State) -> Metrics:
         signal_min=jnp.min(signal),
         noise=noise,
         signal_filters=kept,
+        noise_others=noise_others,
     )
     if state.coefficients is None:
         return metrics
@@ -269,6 +295,10 @@ def check(config: Config) -> None:
         raise ValueError(f"num_classes is {config.num_classes} with form='binary'; allowed: 2, or form='multi_class'")
     if config.decomposition and config.network != "cnn":
         raise ValueError(f"decomposition is True with network={config.network!r}; allowed: network='cnn'")
+    if config.mask_shared_by != "none" and config.mask != "random":
+        raise ValueError(
+            f"mask_shared_by is {config.mask_shared_by!r} with mask={config.mask!r}; allowed: mask='random'"
+        )
 
 
 EXPERIMENT = Experiment(
@@ -303,6 +333,9 @@ EXPERIMENT = Experiment(
         "signal": metric(help="largest response to a class's signal, mean over classes"),
         "signal_min": metric(help="largest response to a class's signal, weakest class"),
         "noise": metric(help="largest response to a training sample's noise"),
+        "noise_others": metric(
+            symbol=r"$\max_{j \neq y_i} |\langle w_j, \xi_i \rangle|$", help="response to another class's noise"
+        ),
         "signal_filters": metric(
             symbol=r"$|\mathcal{S}_\mathrm{signal}^k|$", help="filters that keep the signal", dims=("class",)
         ),

@@ -1,13 +1,14 @@
 """Paper 000: dynamic TopK pruning of a two-layer ReLU network on signal-noise data.
 
-Each of the 𝒯 classes has m filters; full-batch gradient descent on cross-entropy; every
-``prune_every`` steps each filter keeps its K weights of largest magnitude and training goes on from
+Each of the 𝒯 classes has m filters; gradient descent on cross-entropy, on all samples or on batches of them;
+every ``prune_every`` steps each filter keeps its K weights of largest magnitude and training goes on from
 the pruned weights, which may grow again.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -45,6 +46,14 @@ class Config:
     first_prune: int | None = field(0, static=True, help="step of the first pruning, or none", range="[0, inf)")
     regrow: bool = field(True, static=True, help="may pruned weights grow again (false freezes the first mask)")
     monotone: bool = field(False, static=True, help="does each pruning keep only weights that all before it kept")
+    prune_scope: str = field(
+        "filter",
+        static=True,
+        help="ranked together: the weights of a filter, or K m of all filters of a class",
+        choices=("filter", "class"),
+    )
+    batch_size: int | None = field(None, static=True, symbol="$B$", help="samples a step, or all", range="[1, inf)")
+    measure_pruned: bool = field(True, static=True, help="is a pruned copy measured, or the network as it is trained")
     filter_reduction: str = field(
         "sum", static=True, help="sum or mean over a class's filters", choices=("sum", "mean")
     )
@@ -62,6 +71,7 @@ class Draw(NamedTuple):
     targets: jax.Array  # (num_classes, n), one-hot
     test: signal_noise.Samples  # (n_test, d), (n_test,)
     gram: jax.Array  # (n, n), noise @ noise.T
+    batches: jax.Array | None = None  # key of the mini-batches, where there are any
 
 
 class SpanState(NamedTuple):
@@ -83,12 +93,12 @@ class DenseState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """Measured on a pruned copy of the network.
+    """Measured on a pruned copy of the network, or with ``measure_pruned=False`` on the network itself.
 
     signal: max_r ⟨w_jr, μ_j⟩, mean over classes; signal_min: its minimum over classes.
     noise: max over j, r, i of ⟨w_jr, ξ_i⟩.
     rho_max: max ρ, the updates along ξ_i gathered since the last pruning; span only.
-    kept_signal: share of filters w_jr whose own signal coordinate j survives the pruning.
+    kept_signal: share of filters w_jr whose own signal coordinate j survives a pruning now.
     gamma, rho_bar, rho_underbar, coefficient_ratio*: with ``decomposition`` only; like rho_max they
     describe the change since the last pruning, so take ``first_prune=None`` for those of the paper.
     """
@@ -121,6 +131,7 @@ def draw(config: Config, key: jax.Array) -> Draw:
         targets=jax.nn.one_hot(train.labels, config.num_classes, axis=0),
         test=test,
         gram=train.noise @ train.noise.T,
+        batches=None if config.batch_size is None else jax.random.fold_in(key, 3),  # split has taken 0 to 2
     )
 
 
@@ -133,27 +144,26 @@ def init(config: Config, draw: Draw) -> SpanState | DenseState:
 
 def step(config: Config, draw: Draw, state: SpanState | DenseState, t: jax.Array) -> SpanState | DenseState:
     state = _prune_when_due(config, draw, state, t)
+    rows = batch_of(config, draw, t)
+    targets = draw.targets[:, rows]
 
     def loss(responses: Vectors) -> jax.Array:
-        return jnp.mean(evaluation.cross_entropies(_logits(config, responses, draw.targets), draw.targets))
+        return jnp.mean(evaluation.cross_entropies(_logits(config, responses, targets), targets))
 
     if isinstance(state, SpanState):
-
-        def gram(c: Vectors) -> Vectors:
-            return descent.gram_step(c, draw.gram, config.mu, config.sigma_p)
-
-        coefficients = descent.span(loss, gram, state.base, state.coefficients, config.learning_rate)
-        return state._replace(coefficients=coefficients)
-    weights = descent.dense(lambda w: loss(_responses(config, w, draw.noise)), state.weights, config.learning_rate)
+        return state._replace(coefficients=_span_step(config, draw, state, rows, loss))
+    noise = draw.noise[rows]
+    weights = descent.dense(lambda w: loss(_responses(config, w, noise)), state.weights, config.learning_rate)
     return state._replace(weights=weights if config.regrow else weights * state.mask)
 
 
 def measure(config: Config, draw: Draw, state: SpanState | DenseState) -> Metrics:
     weights = _weights(config, draw, state)
-    mask = jnp.ones(weights.shape, bool) if config.first_prune is None else masks.topk(weights, config.K)
+    mask = jnp.ones(weights.shape, bool) if config.first_prune is None else _kept(config, weights)
     if isinstance(state, DenseState) and config.monotone:
         mask = mask & state.mask
-    weights = weights * mask
+    if config.measure_pruned:
+        weights = weights * mask
     responses = _responses(config, weights, draw.noise)
     train_logits = _logits(config, responses, draw.targets)
 
@@ -196,6 +206,42 @@ def measure(config: Config, draw: Draw, state: SpanState | DenseState) -> Metric
     )
 
 
+def batch_of(config: Config, draw: Draw, t: jax.Array) -> slice | jax.Array:
+    """Which samples update t is made from: all of them, or a batch.
+
+    Batches go through a new permutation in each epoch. They are all full: what the last would lack samples for
+    sits out that epoch.
+    """
+    size, key = config.batch_size, draw.batches
+    if size is None or key is None:
+        return slice(None)
+    batches = config.n // size
+    order = jnp.argsort(jax.random.uniform(jax.random.fold_in(key, t // batches), (config.n,)))
+    return lax.dynamic_slice_in_dim(order, (t % batches) * size, size)
+
+
+def _span_step(
+    config: Config, draw: Draw, state: SpanState, rows: slice | jax.Array, loss: Callable[[Vectors], jax.Array]
+) -> Vectors:
+    if config.batch_size is None:
+
+        def gram(c: Vectors) -> Vectors:
+            return descent.gram_step(c, draw.gram, config.mu, config.sigma_p)
+
+        return descent.span(loss, gram, state.base, state.coefficients, config.learning_rate)
+    added = descent.gram_step(state.coefficients, draw.gram[:, rows], config.mu, config.sigma_p)
+    responses = Vectors(state.base.signal + added.signal, state.base.noise[..., rows] + added.noise)
+    return descent.span_rows(loss, responses, state.coefficients, rows, config.learning_rate)
+
+
+def _kept(config: Config, weights: jax.Array) -> jax.Array:
+    """Mask of the K largest weights of each filter, or of the K m largest of all filters of a class."""
+    if config.prune_scope == "filter":
+        return masks.topk(weights, config.K)
+    of_class = weights.reshape(config.num_classes, config.m * config.d)
+    return masks.topk(of_class, config.K * config.m).reshape(weights.shape)
+
+
 def _logits(config: Config, responses: Vectors, targets: jax.Array) -> jax.Array:
     return two_layer_cnn.logits_from_responses(
         *responses,
@@ -230,7 +276,7 @@ def _prune_when_due(config: Config, draw: Draw, state: SpanState | DenseState, t
 
     def prune(state):
         weights = _weights(config, draw, state)
-        mask = masks.topk(weights, config.K)
+        mask = _kept(config, weights)
         if isinstance(state, SpanState):
             return _rebased(config, draw, weights * mask)
         if config.monotone:
@@ -250,6 +296,10 @@ def check(config: Config) -> None:
         raise ValueError(
             f"monotone is True with descent={config.descent!r}, regrow={config.regrow}; allowed: descent='dense', "
             "regrow=True (between two prunings all weights move)"
+        )
+    if config.batch_size is not None and config.batch_size > config.n:
+        raise ValueError(
+            f"batch_size is {config.batch_size} with n={config.n}; allowed: 1 to n, or none for all samples"
         )
     if config.decomposition and config.descent != "span":
         raise ValueError(f"decomposition is True with descent={config.descent!r}; allowed: descent='span'")

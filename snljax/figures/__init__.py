@@ -36,7 +36,8 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
             "the upper boundary of paper 000, traced beyond the plotted range, and its exponents in σ_p, μ, n and 𝒯"
         ),
         "topk-lower-boundary": (
-            "does an irreversible mask give a lower boundary, and which filters keep their signal? (ours, paper 000)"
+            "is there a lower boundary where masks are irreversible, and where Theorem 4.4 speaks, SNR ≤ 1/n? "
+            "(ours, paper 000)"
         ),
     },
     ("topk_images", "image_classification", "000"): {
@@ -66,6 +67,8 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
         "random-pruning-error": (
             "Figure 2 of paper 002: training and test error over the pruned fraction, at two noise levels"
         ),
+    },
+    ("random_pruning_theory", "random_pruning", "002"): {
         "random-pruning-theory": "mild benefit and over-pruning collapse in the theory's regime (ours, paper 002)",
     },
     ("random_pruning_images", "image_classification", "002"): {
@@ -94,7 +97,11 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
         "contrastive-neurons": "Figure 6 of paper 004: which neurons learn which features, lucky and mixed ones",
         "contrastive-stages": "Figure 1 of paper 004: projections over training, with T₁ and T₂",
         "contrastive-pruning": (
-            "what pruning does to the minority feature, under both readings and against a random mask (ours, paper 004)"
+            "Theorem 3.2 of paper 004 in its own regime: what pruning specialised neurons does to the minority (ours)"
+        ),
+        "contrastive-bridge": (
+            "from random weights: where the minority has neurons and is weaker, and what pruning does there "
+            "(ours, paper 004)"
         ),
     },
 }

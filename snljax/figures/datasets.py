@@ -24,6 +24,11 @@ def alive(ds: xr.Dataset) -> xr.Dataset:
     return ds.where(ds.status != DIVERGED)
 
 
+def error_rate(ds: xr.Dataset, name: str = "test") -> xr.DataArray:
+    """1 − accuracy, on the ``"test"`` or the ``"train"`` samples."""
+    return (1 - ds[f"{name}_accuracy"]).assign_attrs(long_name="error")
+
+
 def of_each(one: Callable[[xr.Dataset, str], list[T]]) -> Callable[[Datasets], list[T]]:
     """The claims of a figure whose Datasets have the same ones: what a function finds in each, by its name."""
     return lambda datasets: [found for name, ds in datasets.items() for found in one(ds, name)]

@@ -75,7 +75,7 @@ def influence_extremes(
 def class_correlations(dataset: str = "digits", parts: int = 5, split: str = "train", size: Size = None) -> xr.Dataset:
     r"""How strongly the noise of each pair of classes overlaps, and the noise correlation ratios.
 
-    .. math:: \lVert \hat A_i^\top \hat A_j \rVert_F, \qquad
+    .. math:: \lVert \hat A_i^\top \hat A_j \rVert_F^2, \qquad
         \cos_{ij} = \operatorname{tr}(\Sigma_i \Sigma_j) \big/ \lVert \Sigma_i \rVert_F \lVert \Sigma_j \rVert_F
 
     The squared norm of an estimated covariance is too large by about tr(Σ)²/n, the product of two independent
@@ -89,15 +89,15 @@ def class_correlations(dataset: str = "digits", parts: int = 5, split: str = "tr
         split, size: as for `images.load`.
 
     Returns:
-        ``norm`` (class, other), from all images; ``noise_correlation``, Γ, ``ratio``, Γ of classes of one size,
-        and ``cosine`` (part, class, other).
+        ``overlap`` (class, other), the squared norm, from all images; ``noise_correlation``, Γ, ``ratio``, Γ of
+        classes of one size, and ``cosine`` (part, class, other).
 
     Raises:
         ValueError: if the data cannot be read, have one class, or a class has too few images.
 
     Example:
         >>> ds = class_correlations("digits", parts=2)
-        >>> ds.norm.shape, ds.ratio.shape
+        >>> ds.overlap.shape, ds.ratio.shape
         ((10, 10), (2, 10, 10))
 
     Source: paper 001 (benign overfitting and long tails), Section 5.2, Figure 6 and Theorem 1, statement 2 (b).
@@ -118,11 +118,11 @@ def class_correlations(dataset: str = "digits", parts: int = 5, split: str = "tr
         squares.append((overlaps[::2, 1::2] + overlaps[1::2, ::2]) / 2)
     square = np.array(squares)
     diagonal = np.diagonal(square, axis1=1, axis2=2)
-    overlap = np.sqrt(memorization.class_overlaps(found.images, found.labels))
+    overlap = memorization.class_overlaps(found.images, found.labels)
     along = ("part", "class", "other")
     return xr.Dataset(
         {
-            "norm": (("class", "other"), overlap),
+            "overlap": (("class", "other"), overlap),
             "noise_correlation": (along, np.array([memorization.correlation_ratios(s, sizes) for s in squares])),
             "ratio": (along, np.array([memorization.correlation_ratios(s, np.ones(classes)) for s in squares])),
             "cosine": (along, square / np.sqrt(diagonal[:, :, None] * diagonal[:, None, :])),

@@ -178,6 +178,35 @@ def long_tail_level(filters: jax.Array, noise: jax.Array, scales: jax.Array) -> 
     return jnp.where(deviation > 0, jnp.vdot(total, noise) / jnp.where(deviation > 0, deviation, 1.0), 0.0)
 
 
+def equivalent_noise(filters: jax.Array, noise: jax.Array) -> jax.Array:
+    r"""How far in the tail noise vectors lie for a class's trained filters, in units of its own standard deviation.
+
+    .. math:: \zeta'_i = \frac{z_i}{\operatorname{std}_i(z_i)}, \qquad
+              z_i = \langle w_{R(\xi_i)}, \xi_i \rangle = \sum_r \sigma(\langle w_r, \xi_i \rangle)
+
+    What Definition 1 calls an equivalent noise of variance 1. Its L has another unit, ‖Aᵀw_R‖: the standard deviation
+    of ⟨w_R, Aζ⟩ over ζ while R stays. But R goes with ξ: where m filters respond each by chance, those that do are
+    chosen, and L is about √(m/π) however weak they are; where they respond together along a direction, L is |ζ| there.
+
+    Args:
+        filters: w_r of the samples' class, shape (m, d).
+        noise: ξ_i, samples of the class, shape (n, d).
+
+    Returns:
+        ζ′, shape (n,), 0 or more, variance 1; 0 where all samples are alike.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> equivalent_noise(jnp.eye(2), jnp.array([[3.0, -1.0], [1.0, -2.0]])).tolist()  # 3 and 1, deviation 1
+        [3.0, 1.0]
+
+    Source: paper 001 (benign overfitting and long tails), Definition 1 and the remark below it.
+    """
+    response = jnp.sum(jax.nn.relu(noise @ filters.T), axis=1)
+    deviation = jnp.std(response)
+    return jnp.where(deviation > 0, response / jnp.where(deviation > 0, deviation, 1.0), 0.0)
+
+
 def _checked(features: ArrayLike, labels: ArrayLike, fewest: int) -> tuple[NDArray, NDArray, NDArray]:
     """Flattened features, the classes, and the class of each sample as a position among them."""
     flat, y = np.asarray(features), np.asarray(labels)

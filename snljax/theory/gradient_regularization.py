@@ -27,11 +27,15 @@ class Pegr(NamedTuple):
 
 
 class Schedule(NamedTuple):
-    """What Theorem 3.2 asks of one network. penalty_weight: λ. closing_step: T₁. growing_step: see `pegr_schedule`."""
+    """What Theorem 3.2 asks of one network.
+
+    penalty_weight: λ. closing_step: T₁. growing_step, least_weight: see `pegr_schedule`.
+    """
 
     penalty_weight: NDArray
     closing_step: NDArray
     growing_step: NDArray
+    least_weight: NDArray
 
 
 class Rates(NamedTuple):
@@ -261,6 +265,9 @@ def pegr_schedule(
     gathers it from the half of the samples that have its sign (Lemma B.1), at η‖μ‖²/(2m); at T₁ it has grown by the
     root of what is wanted, and it arrives there at 2 T₁.
 
+    ``least_weight`` is 1/(2 σ_p² d): from that λ on PEGR holds noise back (`early_rates`), as ρ ≤ 0 in
+    Proposition D.1 needs. The theorem's λ is as large where σ_p √d ≥ m.
+
     Args:
         mu, sigma_p, d, n, m: signal norm, noise standard deviation, patch dimension, samples, filters per sign.
         sigma_0, learning_rate: σ_0 and η of the network at hand.
@@ -276,7 +283,7 @@ def pegr_schedule(
     Example:
         >>> found = pegr_schedule(1.0, 1.0, 400, 20, 10, 0.01, 0.02)
         >>> [round(float(v), 4) for v in found]
-        [0.0025, 114.9255, 229.8509]
+        [0.0025, 114.9255, 229.8509, 0.0013]
         >>> found = pegr_schedule(1.0, 1.0, 400, 20, 10, 0.01, 0.02, "mean", True)
         >>> float(found.penalty_weight), round(float(found.closing_step))
         (0.05, 1725)
@@ -285,7 +292,9 @@ def pegr_schedule(
     """
     printed = pegr_as_printed(1.0, sigma_0, learning_rate, m, filter_reduction, penalty_half, q)
     closing = pegr_closing_step(mu, printed.sigma_0, printed.learning_rate, m, n, delta)
-    return Schedule(pegr_weight(sigma_p, d) / printed.penalty_weight, closing, 2 * closing)
+    weight = pegr_weight(sigma_p, d)
+    least = np.asarray(m, float) * weight**2
+    return Schedule(weight / printed.penalty_weight, closing, 2 * closing, least / printed.penalty_weight)
 
 
 def early_rates(

@@ -427,6 +427,7 @@ def conditions(config: Any, delta: float = 0.01) -> Checked:
     notes.append(f"η = {eta:.3g} on the mean loss")
     d, n, m, classes, mu, sigma_p, p = c.d, c.n, c.m, c.num_classes, c.mu, max(c.sigma_p, _TINY), c.keep_fraction
     epsilon, log_d = c.target_loss or 0.01, float(np.log(d))
+    mask = c.mask if c.mask_shared_by == "none" else f"shared by {c.mask_shared_by.replace('_', ' ')}"
     mild, over = float(mild_pruning_keep(d, m)), float(over_pruning_keep(classes, m, d))
     ratios = random_pruning_condition(d, n, m, classes, mu, sigma_p, sigma_0, eta)
     rows = (
@@ -449,7 +450,7 @@ def conditions(config: Any, delta: float = 0.01) -> Checked:
         at_least("activation: ReLU^q, q ≥ 3", "Section 2.1", c.q, 3, "none"),
         same("network: convolutional, second layer fixed", "Section 2.1", c.network, "cnn"),
         same("data: a signal μ e_k for each class", "Definition 2.1", c.form, "multi_class"),
-        same("mask: random", "Section 2.1", c.mask, "random"),
+        same("mask: random", "Section 2.1", mask, "random"),
         same("step: plain gradient descent", "Section 2.1", c.step_rule, "plain"),
         at_least("enough is kept: p ≥ log d / m", "Theorem 3.1", p, mild, "C₁ = 1", "regime"),
         at_least(

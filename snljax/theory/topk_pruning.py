@@ -636,7 +636,8 @@ def conditions(config: Any, delta: float = 0.01) -> Checked:
     d, n, m, classes, mu, sigma_p = c.d, c.n, c.m, c.num_classes, c.mu, max(c.sigma_p, _TINY)
     ratios = topk_condition(d, n, m, classes, mu, sigma_p, sigma_0, eta, max(c.steps, 2), delta)
     ratio, pruned = float(snr(mu, sigma_p, d)), c.first_prune is not None and d > c.K
-    cut = "TopK" if pruned else "none"
+    cut = ("TopK of a class" if c.prune_scope == "class" else "TopK") if pruned else "none"
+    cut += "" if c.batch_size is None else f", batches of {c.batch_size}"  # all samples in the theorems
     kept, at = c.K if pruned else d, (mu, sigma_p, n, m, classes, eta)
     apart, start = float(np.sqrt(d * np.log(1 / delta))), f"δ = {delta:g}"
     rows = [

@@ -112,6 +112,47 @@ def test_training_against_the_equations(settings):
     chex.assert_shape(state.params.neurons, (c.m, c.d1))
 
 
+@pytest.mark.usefixtures("x64")
+def test_the_gap_of_the_positive_logit_by_type_of_pair():
+    """1 − ℓ'_p written out, with two minority features, of which the first decides; masked neurons do not count."""
+    c = config(num_minority=2, prune_fraction=0.3, temperature=0.7)
+    state = train(c, drawn(c), 4)
+    assert not state.kept.all()
+    plain = np.asarray(contrastive.feature_frequency(c, c.epsilon_min))
+    frequencies = {"having": plain * [1, 1, 0, 1] + [0, 0, 1, 0], "without": plain * [1, 1, 0, 0]}
+    found = {name: [] for name in frequencies}
+    visible = np.asarray(state.kept)
+    for i in range(-(-contrastive.GAP_ANCHORS // c.batch)):
+        own, other = jax.random.split(jax.random.fold_in(jax.random.key(2), i))
+        pairs, others = (sparse_coding.draw(k, n, c.tokens, c.d, c.d1) for k, n in ((own, 6), (other, 5)))
+        negatives = np.asarray(embeddings(c, state.params, state.bias, others, plain)[1]) * visible
+        for name, frequency in frequencies.items():
+            anchors, positives = map(np.asarray, embeddings(c, state.params, state.bias, pairs, frequency))
+            for anchor, positive in zip(anchors * visible, positives, strict=True):
+                e = np.exp(np.array([anchor @ positive, *(negatives @ anchor)]) / float(c.temperature))
+                found[name].append(1 - e[0] / e.sum())
+    gaps = jax.jit(contrastive.positive_gaps)(c, state)
+    np.testing.assert_allclose(gaps, [np.mean(found["having"]), np.mean(found["without"])], rtol=1e-6)
+    metrics = measure(c, drawn(c), state)
+    np.testing.assert_allclose((metrics.gap_minority, metrics.gap_others), gaps, rtol=1e-6)
+
+
+def test_specialised_neurons_and_the_mask_that_knows_them():
+    """Eight neurons of four features, two each; the minority's are 3 and 7, whatever their norms."""
+    c = config(initial="specialised", mask="oracle", prune_fraction=0.4, sigma_0=0.0, epsilon_min=0.25, temperature=2.0)
+    state = EXPERIMENT.init(c, drawn(c))
+    expected = np.zeros((8, c.d1))
+    expected[np.arange(8), np.arange(8) % 4] = [2, 2, 2, 0.5] * 2
+    np.testing.assert_array_equal(state.params.neurons, expected)
+    neurons = state.params.neurons.at[3].multiply(50).at[7, 0].set(0.1)  # the longer one is the purer one
+    longer = state._replace(params=state.params._replace(neurons=neurons))
+    for fraction, masked in ((0.4, [3, 7]), (0.25, [3, 7]), (0.125, [3]), (0.0, [])):
+        kept = next_mask(config(mask="oracle", prune_fraction=fraction), drawn(c), longer, 0)
+        np.testing.assert_array_equal(np.flatnonzero(~np.asarray(kept)), masked)
+    after = train(config(initial="specialised", mask="oracle", prune_fraction=0.4, sigma_0=0.0), drawn(c), 1)
+    assert int(measure(c, drawn(c), after).masked_minority) == 2
+
+
 def test_the_two_readings_of_the_mask_differ():
     """Literally, a masked neuron gets no gradient (so that only decay moves it); under eq. 5 it does."""
     settings = {"prune_fraction": 0.5, "weight_decay": 0.0}

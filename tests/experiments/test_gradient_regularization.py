@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import chex
@@ -206,6 +207,55 @@ def test_early_training_has_the_rates_of_section_5_1():
     plain, penalised = (np.asarray(moved[p].signal) * 1.5**2 / response for p in ("none", "pegr"))
     np.testing.assert_allclose(plain, signs[:, None] * np.sign(response) * share * grown[0], rtol=1e-6)
     np.testing.assert_allclose(plain - penalised, 2 * share * held[0], rtol=1e-6)
+
+
+# --- the printed network and the sum ------------------------------------------------------------------
+
+PRINTED = {"filter_reduction": "mean", "penalty_half": True}
+
+
+def test_readings():
+    fitted, printed, rescaled = (EXPERIMENT.readings[name] for name in ("fitted", "printed", "rescaled"))
+    assert (fitted.filter_reduction, fitted.penalty_half) == ("sum", False)
+    assert (printed.filter_reduction, printed.penalty_half) == ("mean", True)
+    assert (printed.penalty_weight, printed.learning_rate) == (0.01, 0.02)
+    assert (rescaled.penalty_weight, rescaled.learning_rate) == pytest.approx((0.2, 0.2))  # 2m and m times
+    assert rescaled == dataclasses.replace(printed, penalty_weight=0.2, learning_rate=0.2)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(("penalty", "factor"), [("pegr", 2), ("fgr", 1)])
+def test_the_printed_network_is_the_sum_in_other_units(penalty, factor):
+    """Exactly, at the end of a run that left its early phase: √m the weights for √m σ_0, m η, and 2m λ, of FGR m λ."""
+    m = SMALL["m"]
+    base = {"penalty": penalty, "penalty_weight": 0.05, "sigma_0": 0.1, "learning_rate": 0.05}
+    other = {"penalty_weight": factor * m * 0.05, "sigma_0": m**0.5 * 0.1, "learning_rate": m * 0.05}
+    summed, printed = config(**base), config(**base | other | PRINTED)
+    draw = drawn(summed)
+    start, a, b = measure(summed, draw, EXPERIMENT.init(summed, draw)), *(train(c, draw, 60) for c in (summed, printed))
+    ours, theirs = measure(summed, draw, a), measure(printed, draw, b)
+    assert abs(float(ours.train_loss - start.train_loss)) > 0.01
+    np.testing.assert_allclose(weights_of(printed, draw, b), m**0.5 * weights_of(summed, draw, a), rtol=1e-9)
+    for name in ("train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+        np.testing.assert_allclose(getattr(theirs, name), getattr(ours, name), rtol=1e-9, err_msg=name)
+    for name in ("signal", "noise"):
+        np.testing.assert_allclose(getattr(theirs, name), m**0.5 * getattr(ours, name), rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.usefixtures("x64")
+def test_from_the_same_weights_the_two_part_by_the_size_of_their_outputs():
+    """From σ_0 and from σ_0/10: their first moves differ by a share that falls as σ_0², as outputs do."""
+    shares = []
+    for sigma_0 in (0.01, 0.001):
+        base = {"penalty_weight": 0.05, "sigma_0": sigma_0, "learning_rate": 0.05}
+        m = SMALL["m"]
+        summed = config(**base)
+        printed = config(**base | {"penalty_weight": 2 * m * 0.05, "learning_rate": m * 0.05} | PRINTED)
+        draw = drawn(summed)
+        moved = [weights_of(c, draw, train(c, draw, 1)) - sigma_0 * np.asarray(draw.weights) for c in (summed, printed)]
+        shares.append(np.linalg.norm(moved[0] - moved[1]) / np.linalg.norm(moved[0]))
+    assert 1e-3 < shares[0] < 1
+    assert shares[1] == pytest.approx(shares[0] / 100, rel=0.1)
 
 
 # --- limits -----------------------------------------------------------------------------------------

@@ -188,7 +188,10 @@ def test_one_program_for_all_axes():
     axes = {"u_norm": [0.01, 2.0], "noise_correlation": [1.0, 50.0], "samples_per_class": [2, 6]}
     ds = snl.sweep(snl.Grid(once, **(SMALL | axes)), progress=False, devices=1, block=(1, 8))
     assert ds.attrs["programs_compiled"] == 1
-    assert ds.tail_accuracy.dims[-1:] == ("tail_bin",)
+    assert ds.tail_accuracy.dims[-1:] == ds.equivalent_noise_accuracy.dims[-1:] == ("tail_bin",)
+    assert bool((ds.tail_level.diff("tail_bin") >= 0).all())
+    assert bool((ds.equivalent_noise.diff("tail_bin") >= 0).all())
+    assert bool((ds.equivalent_noise >= 0).all())
     assert bool(np.isfinite(ds.test_loss).all())
     assert (ds.test_accuracy.sel(u_norm=2.0).mean() > ds.test_accuracy.sel(u_norm=0.01).mean()).item()
 

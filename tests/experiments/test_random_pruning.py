@@ -213,6 +213,52 @@ def test_keeping_everything_is_the_unpruned_network(case):
         np.testing.assert_allclose(a.weights, unpruned, atol=1e-10)
 
 
+@jax.jit
+def uniform(c: Config, keys: jax.Array) -> jax.Array:
+    return jax.vmap(lambda key: EXPERIMENT.draw(c, key).uniform)(keys)
+
+
+@pytest.mark.parametrize("network", ["fully_connected", "cnn"])
+def test_what_shares_a_mask(network):
+    """Runs: the same numbers whatever the key. Filters: a mask of the input; outgoing weights keep their own."""
+    keys = jax.random.split(jax.random.key(5), 2)
+    tiny = {"network": network, "form": "multi_class", "num_classes": 3, "n": 2, "n_test": 1, "d": 40, "m": 6}
+    shared = ("none", "runs", "filters", "filters_and_runs")
+    found = {name: np.asarray(uniform(config(**tiny | {"mask_shared_by": name}), keys)) for name in shared}
+    for name, u in found.items():
+        inputs, outgoing = np.split(u, [40 if network == "cnn" else 43], axis=-1)
+        assert (u[0] == u[1]).all() == ("runs" in name)
+        assert (u[0] != u[1]).all() == ("runs" not in name)
+        one_mask = inputs == inputs[:, :1, :1]
+        assert one_mask.all() == ("filters" in name)
+        assert len(np.unique(inputs[0])) == (inputs[0].size if "filters" not in name else inputs.shape[-1])
+        assert len(np.unique(outgoing[0])) == outgoing[0].size
+    np.testing.assert_array_equal(found["filters"][:, 0, 0], found["none"][:, 0, 0])
+    np.testing.assert_array_equal(found["filters_and_runs"][:, 0, 0], found["runs"][:, 0, 0])
+
+
+def test_a_shared_mask_is_not_the_theorems():
+    """They draw each entry of the mask by itself."""
+    failed = {
+        sharing: [c.value for c in snl.theory.check(Config(mask_shared_by=sharing)).failed if c.says == "mask: random"]
+        for sharing in ("none", "filters_and_runs")
+    }
+    assert failed == {"none": [], "filters_and_runs": ["shared by filters and runs"]}
+
+
+def test_one_mask_is_nested_in_the_kept_fraction_and_trains():
+    """What a smaller p keeps a larger one keeps too; weights of the one mask stay zero."""
+    c = config(**CASES["cnn classes q3"] | {"mask_shared_by": "filters_and_runs"})
+    draw = jax.jit(EXPERIMENT.draw)(c, jax.random.key(0))
+    few, many = (EXPERIMENT.init(config(**CNN | {"keep_fraction": p}), draw).mask for p in (0.3, 0.6))
+    assert (np.asarray(few) <= np.asarray(many)).all()
+    assert np.asarray(few).sum() < np.asarray(many).sum()
+    state = train(c, draw, 40)
+    assert (np.asarray(state.mask) == np.asarray(state.mask)[0, 0]).all()
+    assert (np.asarray(state.weights)[~np.asarray(state.mask)] == 0).all()
+    assert (np.asarray(measure(c, draw, state).signal_filters) % c.m == 0).all()
+
+
 def test_one_program_for_the_whole_axis():
     """Every kept fraction, noise level, strength and target shares one trace and one compile."""
     once = EXPERIMENT._replace(step=chex.assert_max_traces(EXPERIMENT.step, n=1))
@@ -314,6 +360,20 @@ def test_neuron_sets_split_the_filters():
     assert (responses[~np.asarray(sees)] == 0).all()
 
 
+def test_the_response_to_other_classes_noise():
+    """Of a filter and a sample of another class, either sign; there are no such filters in the other network."""
+    c = config(**CASES["cnn classes q3"])
+    draw = drawn(c)
+    state = train(c, draw, 40)
+    labels, responses = np.asarray(draw.train.labels), np.asarray(state.weights) @ np.asarray(draw.train.noise).T
+    others = [abs(responses[j][:, labels != j]).max() for j in range(3)]
+    found = measure(c, draw, state)
+    assert float(found.noise_others) == pytest.approx(float(c.sigma_p) * max(others), rel=1e-5)
+    assert float(found.noise_others) != pytest.approx(float(found.noise), rel=1e-3)
+    c = config(**CASES["fc"])
+    assert measure(c, drawn(c), EXPERIMENT.init(c, drawn(c))).noise_others is None
+
+
 def test_pruned_random_filters_respond_as_lemma_3_2_says():
     """σ_0 σ_n √(p d) ≤ max_r ⟨w̃, ξ_i⟩ ≤ √(2 log(K m d)) of it, at every kept fraction."""
     for keep in (1.0, 0.5, 0.1):
@@ -340,6 +400,8 @@ def test_pruned_random_filters_respond_as_lemma_3_2_says():
         ({"decomposition": True}, ["decomposition", "network='cnn'"]),
         ({"form": "multiclass"}, ["form", "did you mean 'multi_class'"]),
         ({"network": "mlp"}, ["network", "fully_connected"]),
+        ({"mask_shared_by": "filter"}, ["mask_shared_by", "did you mean 'filters'"]),
+        ({"mask_shared_by": "runs", "mask": "magnitude"}, ["mask_shared_by", "'runs'", "mask='random'"]),
         ({"prune_fraction": 0.5}, ["prune_fraction", "keep_fraction"]),
     ],
 )

@@ -69,7 +69,15 @@ def kept_sets(config, draw, history, steps) -> list[np.ndarray]:
     """The masks that pruning takes, one for each time that it is due."""
     times = range(config.first_prune, steps, config.prune_every)
     at = [weights_of(config, draw, jax.tree.map(lambda a, t=t: a[t], history)) for t in times]
-    return [reference.topk(w.astype(history.weights.dtype), int(config.K)) for w in at]
+    return [reference.kept(config, w.astype(history.weights.dtype)) for w in at]
+
+
+def rows_of(config, draw, steps) -> list[np.ndarray]:
+    """The samples of each update: the places of sorted numbers, new ones in each epoch, as many full batches as fit."""
+    size, batches = config.batch_size, config.n // config.batch_size
+    keys = [jax.random.fold_in(draw.batches, epoch) for epoch in range(-(-steps // batches))]
+    orders = [np.argsort(np.asarray(jax.random.uniform(key, (config.n,))), kind="stable") for key in keys]
+    return [orders[t // batches][t % batches * size :][:size] for t in range(steps)]
 
 
 # --- against the oracle -----------------------------------------------------------------------------
@@ -134,6 +142,56 @@ def test_double_precision_is_the_oracle(descent, first_prune, prune_every):
     state = jax.tree.map(lambda a: a[100], history)
     chex.assert_type(state.weights, jnp.float64)
     np.testing.assert_allclose(weights_of(c, draw, state), run.weights, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"descent": "span", "batch_size": 5, "measure_pruned": False},
+        {"descent": "span", "prune_scope": "class", "prune_every": 3},
+        {"descent": "dense", "batch_size": 3, "monotone": True, "prune_every": 5, "sigma_p": 2.0},
+        {"descent": "dense", "batch_size": 6, "regrow": False, "first_prune": 1, "prune_scope": "class"},
+    ],
+    ids=lambda settings: " ".join(f"{n}={v}" for n, v in settings.items()),
+)
+def test_batches_ranking_by_class_and_measuring_unpruned_are_the_oracle(settings):
+    """Kept sets, weights after 40 steps to 1e-9, and metrics, which are float32 where they count."""
+    c, draw = config(**settings), drawn(x64=True)._replace(batches=jax.random.key(1))
+    rows = None if c.batch_size is None else rows_of(c, draw, 40)
+    problem = reference.problem(c, draw)
+    run = reference.train(c, problem, 40, rows)
+    history = states(c, draw, 40)
+    if c.regrow and not c.monotone:
+        for ours, expected in zip(kept_sets(c, draw, history, 40), run.kept, strict=True):
+            np.testing.assert_array_equal(ours, expected)
+    state = jax.tree.map(lambda a: a[40], history)
+    np.testing.assert_allclose(weights_of(c, draw, state), run.weights, rtol=1e-9, atol=1e-12)
+    if c.monotone:
+        np.testing.assert_array_equal(state.mask, run.kept[-1])
+        return
+    measured, expected = measure(c, draw, state), reference.metrics(c, problem, run.weights)
+    for name, value in expected.items():
+        np.testing.assert_allclose(getattr(measured, name), value, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("size", [1, 5, 16])
+def test_an_epoch_has_every_sample_once_but_for_those_that_fill_no_batch(size):
+    c, draw = config(batch_size=size), drawn()._replace(batches=jax.random.key(3))
+    rows = np.asarray(jax.vmap(lambda t: topk_pruning.batch_of(c, draw, t))(jnp.arange(2 * (16 // size))))
+    first, second = rows.reshape(2, -1)
+    for epoch in (first, second):
+        assert len(epoch) == 16 // size * size == len(np.unique(epoch))
+    assert (first != second).any()
+
+
+def test_a_class_keeps_as_many_weights_as_its_filters_would():
+    """Ranked together, K m weights of a class stay, and not K of each filter."""
+    c, draw = config(descent="dense", prune_scope="class", regrow=False), drawn()
+    state = train(c, draw, EXPERIMENT.init(c, draw), 0, 1)
+    kept = np.count_nonzero(state.weights, axis=-1)
+    np.testing.assert_array_equal(kept.sum(axis=1), 8 * 4)
+    assert (kept != 8).any()
 
 
 @pytest.fixture(scope="module")
@@ -366,8 +424,9 @@ def test_shapes_and_types_of_the_metrics(descent, decomposition):
 
 
 def test_draw_depends_on_the_seed_alone():
-    """Other traced settings, the same draw; another seed, another one."""
+    """Other traced settings, or batches, the same draw; another seed, another one."""
     key = jax.random.fold_in(jax.random.key(0), 0)
+    chex.assert_trees_all_equal(_draw(config(batch_size=5), key)._replace(batches=None), drawn())
     chex.assert_trees_all_equal(_draw(config(sigma_p=3.0, K=2, mu=5.0, sigma_0=1.0), key), drawn())
     assert not np.any(np.asarray(drawn(1).weights) == np.asarray(drawn(0).weights))
 
@@ -380,6 +439,9 @@ def test_draw_depends_on_the_seed_alone():
         ({"regrow": [True, False]}, ("regrow", "dense")),
         ({"monotone": True}, ("monotone", "dense")),
         ({"monotone": True, "descent": "dense", "regrow": False}, ("monotone", "regrow=True")),
+        ({"batch_size": 201}, ("batch_size", "201", "n=200", "1 to n")),
+        ({"batch_size": 0}, ("batch_size", "0", "[1, inf)")),
+        ({"prune_scope": "layer"}, ("prune_scope", "layer", "class")),
     ],
 )
 def test_settings_that_do_not_fit_together(settings, named, one_line):

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-import json
-
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
+from planted.gradient_regularization import window
+from planted.heterogeneous_noise import benign
+from planted.topk import NO_WINDOW, WINDOW, lower, upper
 
 from snljax import figures, theory
-from snljax.figures.claims import on_side
+from snljax.figures.claims import above, on_side
 from snljax.figures.presets import Sweep, Trace
-from snljax.figures.topk_boundaries import EXPONENTS
+from snljax.figures.topk_boundaries import fall
 
 mpl.use("Agg")
-
-SEEDS = np.array([0.97, 1.0, 1.03])
-
-
-def dataset(variables, dims, coords, settings, **attrs):
-    """A Dataset as a sweep makes it, every network done."""
-    shape = next(iter(variables.values())).shape
-    data = {name: (dims, values) for name, values in variables.items()}
-    data["status"] = (dims, np.ones(shape, np.int8))
-    coords = {n: c if isinstance(c, tuple) else (n, c) for n, c in coords.items()}
-    ds = xr.Dataset(data, coords, {"settings": json.dumps(settings), **attrs})
-    for name in ds.coords:
-        ds[name].attrs["long_name"] = str(name)
-    return ds
-
-
-def sided(ds, side, metric, level, x, y, diverged="above"):
-    """The same as a trace makes it."""
-    about = {"metric": metric, "level": level, "x": x, "y": y, "diverged": diverged}
-    ds["side"] = xr.Variable((x, y), side.astype(np.int8), about)
-    return ds.assign_attrs(networks=int(ds.status.size))
 
 
 def verdicts(name, datasets):
@@ -62,27 +42,6 @@ def test_cells_on_one_side():
 
 
 # --- paper 000: the upper boundary -------------------------------------------------------------------
-
-
-def upper(steps=5000, train_loss=0.001, **exponents):
-    """L_D = 2 on K = 95 σ_p⁻² √(n/200) · …, or with other exponents; a loss is proportional to K."""
-    law = EXPONENTS | exponents
-    k = np.arange(10, 201, 10)
-    settings = {"steps": steps, "d": 200}
-    sigma_p = np.linspace(0.8, 2.0, 7)
-    loss = 2 * np.multiply.outer(sigma_p ** -law["sigma_p"], k)[..., None] / (95 * SEEDS)
-    axes = {"sigma_p": sigma_p, "K": k, "seed": range(3)}
-    plane = dataset(
-        {"test_loss": loss, "train_loss": np.full(loss.shape, train_loss)}, ("sigma_p", "K", "seed"), axes, settings
-    )
-    plane = sided(plane, np.sign(loss.mean(-1) - 2), "test_loss", 2.0, "sigma_p", "K")
-    base = {"sigma_p": 1.25, "mu": 1.0, "n": 200, "num_classes": 10}
-    rows = [base, *(base | {name: base[name] * 1.4} for name in base)]
-    edge = np.array([60 * np.prod([(row[n] / base[n]) ** law[n] for n in base]) for row in rows])
-    loss = 2 * k[:, None] / (edge[:, None, None] * SEEDS)
-    fields = {name: ("size", [row[name] for row in rows]) for name in base}
-    sizes = dataset({"test_loss": loss}, ("size", "K", "seed"), {**fields, "K": k, "seed": range(3)}, settings)
-    return {"fitted": plane, "sizes": sizes}
 
 
 def test_the_upper_boundary_holds_where_it_is_the_papers():
@@ -122,54 +81,54 @@ def test_a_network_that_diverged_is_not_trained_and_one_that_is_pending_is_not_a
 # --- paper 000: the lower boundary -------------------------------------------------------------------
 
 
-def lower(window, law=theory.topk_selection_boundary):
-    """Losses with or without a window in K, and a share of filters that is ¼ where a law puts its boundary."""
-    k, sigma_p = np.array([1, 3, 10, 30, 100, 200]), [1.0, 2.0, 4.0]
-    shape = np.array([3.0, 1.2, 0.9, 1.1, 2.5, 3.0]) if window else np.array([0.9, 1.1, 1.5, 2.5, 3.0, 3.2])
-    loss = shape[:, None] * SEEDS * np.ones((4, 3, 1, 1))
-    axes = {"protocol": range(4), "sigma_p": sigma_p, "K": k, "seed": range(3)}
-    settings = {"steps": 300, "d": 200, "mu": 1.0}
-    losses = dataset({"test_loss": loss}, ("protocol", "sigma_p", "K", "seed"), axes, settings)
-    n, classes, sigma_p = np.array([200, 50, 200, 200]), np.array([10, 10, 4, 20]), np.array([2.0, 3.0, 4.0, 6.0])
-    edge = law(1.0, sigma_p, n[:, None], classes[:, None], 200)
-    k = np.unique(np.geomspace(1, 190, 30).round().astype(int))
-    share = 0.5 / (1 + (edge[..., None, None] * SEEDS**0.2 / k[:, None]) ** 4)
-    axes = {"n": ("size", n), "num_classes": ("size", classes), "sigma_p": sigma_p, "K": k, "seed": range(3)}
-    selection = dataset({"kept_signal": share}, ("size", "sigma_p", "K", "seed"), axes, settings)
-    return {"loss": losses, "selection": selection}
-
-
 def test_a_lower_boundary_and_the_selection_behind_it():
-    with_window, without = (figures.get("topk-lower-boundary").claims(lower(w)) for w in (True, False))
-    for claims, verdict in ((with_window, "holds"), (without, "refuted")):
-        losses, selection = claims[:4], claims[4:]
+    for shape, verdict in ((WINDOW, "holds"), (NO_WINDOW, "refuted")):
+        claims = figures.get("topk-lower-boundary").claims(lower(shape))
+        losses, selection = claims[:4], claims[4:9]
         assert {claim.verdict for claim in losses} == {verdict}
         assert [claim.verdict for claim in selection] == ["holds", "refuted", "holds", "holds", "holds"]
-    assert drawn("topk-lower-boundary", lower(True)) == {"topk-lower-boundary", "topk-selection"}
+    assert drawn("topk-lower-boundary", lower()) == {"topk-lower-boundary", "topk-selection", "topk-low-snr"}
 
 
 def test_a_selection_by_another_law_is_told():
     def fewer_samples(mu, sigma_p, n, classes, d):
         return theory.topk_selection_boundary(mu, sigma_p, n / 4, classes, d)
 
-    claims = figures.get("topk-lower-boundary").claims(lower(True, fewer_samples))[4:]
+    claims = figures.get("topk-lower-boundary").claims(lower(law=fewer_samples))[4:]
     assert claims[0].verdict == "refuted"
 
 
+def test_a_loss_that_hovers_about_the_threshold_has_no_lower_boundary():
+    """In each seed some K is above 2 and a larger one below, another in each: chance, and not a boundary."""
+    rng = np.random.default_rng(0)
+    loss = xr.DataArray(2 * np.exp(0.02 * rng.normal(size=(12, 8))), {"K": range(1, 13)}, ("K", "seed"))
+    highest = xr.apply_ufunc(np.maximum.accumulate, loss)
+    assert bool((np.minimum(highest / 2, 2 / loss).max("K") > 1).all())
+    assert above(fall(loss), 0.0, "fall", "some").verdict != "holds"
+
+
+@pytest.mark.parametrize(
+    ("change", "setting", "ends"),
+    [
+        ({}, "holds holds holds", "refuted holds"),
+        ({"smallest": 0.4}, "holds refuted refuted", "refuted holds"),
+        ({"smallest": 0.8}, "holds holds refuted", "refuted holds"),
+        ({"middle": 1.1}, "refuted holds refuted", "refuted refuted"),
+        ({"dense": 0.4}, "refuted refuted holds", "refuted refuted"),
+        ({"sigma_p": [0.6] * 4}, "holds holds holds", "holds holds"),
+    ],
+)
+def test_pruning_at_low_snr(change, setting, ends):
+    """In each setting: good with some K, worse on both sides, a lower edge. Room between the ends, and all K there."""
+    claims = figures.get("topk-lower-boundary").claims(lower(**change))[9:]
+    verdicts = [claim.verdict for claim in claims]
+    assert verdicts[:2] == ["refuted" if "sigma_p" in change else "holds", "holds"]
+    assert verdicts[2:14] == 4 * setting.split()
+    assert verdicts[14:] == ends.split()
+    assert "at the best K, " in claims[2].note
+
+
 # --- papers 003 and 001 ------------------------------------------------------------------------------
-
-
-def window(low, high):
-    """A window of λ, low/σ_p to high/σ_p, in which every seed learns."""
-    sigma_p, weights = np.linspace(0.25, 3.0, 12), np.geomspace(1e-4, 1.0, 25)
-    inside = (weights > low / sigma_p[:, None]) & (weights < high / sigma_p[:, None])
-    accuracy = np.where(inside, 1.0, 0.5)[..., None] * np.ones(4)
-    axes = {"sigma_p": sigma_p, "penalty_weight": weights, "seed": range(4)}
-    settings = {"d": 400, "n": 20, "m": 10, "mu": 1.0, "learning_rate": 0.02, "sigma_0": 0.001, "close_at": 800}
-    settings |= {"filter_reduction": "sum", "penalty_half": False, "q": 2.0}
-    ds = dataset({"test_accuracy": accuracy}, ("sigma_p", "penalty_weight", "seed"), axes, settings)
-    side = np.where(inside, 1, -1)
-    return {"pegr": sided(ds, side, "test_accuracy", 0.75, "sigma_p", "penalty_weight", "below")}
 
 
 @pytest.mark.parametrize(
@@ -184,18 +143,13 @@ def test_the_weight_of_the_theorem_lies_in_the_window_or_not(edges, translated, 
         assert drawn("pegr-boundary", window(*edges)) == {"pegr-boundary"}
 
 
-def benign(exponent, tail=True):
-    """Accuracy .9 where ‖u‖ is 2 · (border of 2(a))^exponent and, with a tail, everywhere beyond Γ = 1000."""
-    u, gamma = np.linspace(0.001, 3.8, 30), np.geomspace(1, 1400, 12)
-    border = theory.signal_strength_for_ratio(1.0, gamma, 100, 1000, 5)
-    edge = 2 * (border / border[0]) ** exponent
-    accuracy = 0.2 + 0.7 * u[:, None, None] / (edge[:, None] * SEEDS)
-    accuracy = np.where(tail & (gamma[:, None] > 1000), 0.95, np.minimum(accuracy, 0.99))
-    axes = {"u_norm": u, "noise_correlation": gamma, "seed": range(3)}
-    settings = {"samples_per_class": 100, "d": 1000, "num_classes": 5}
-    ds = dataset({"test_accuracy": accuracy}, ("u_norm", "noise_correlation", "seed"), axes, settings)
-    side = np.sign(accuracy.min(-1) - 0.9) * (accuracy.min(-1) >= 0.9) - (accuracy.max(-1) < 0.9)
-    return {"fitted": sided(ds, side, "test_accuracy", 0.9, "u_norm", "noise_correlation", "below")}
+@pytest.mark.parametrize(
+    ("low", "expected"), [(0.00125, ["holds", "holds"]), (0.005, ["refuted", "holds"]), (0.0003, ["holds", "refuted"])]
+)
+def test_the_lower_edge_is_held_to_lemma_5_1_from_both_sides(low, expected):
+    """m/(σ_p²d) is 0.00125/σ_p² for the sum without ½."""
+    claims = figures.get("pegr-boundary").claims(window(low, 0.2, power=2.0))
+    assert [c.verdict for c in claims if "Lemma 5.1" in c.text] == expected
 
 
 def test_the_border_of_benign_overfitting():

@@ -2,37 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import matplotlib as mpl
 import numpy as np
 import pytest
-import xarray as xr
+from planted.contrastive import bridge, neurons, regime, stages, trends
 
 from snljax import figures, theory
 from snljax.figures import contrastive
 
 mpl.use("Agg")
-
-SETTINGS = {"d": 9, "d1": 500, "num_minority": 1, "aligned": 0.3, "learning_rate": 0.02, "weight_decay": 0.1}
-SETTINGS |= {"epsilon_min": 0.5, "bias_start": 60, "steps": 200}
-SETTINGS |= {"batch": 64, "active": 0.2, "temperature": 1.0, "m": 24}
-
-
-def with_settings(variables, coords, **changes):
-    return xr.Dataset(variables, coords, {"settings": json.dumps(SETTINGS | changes)})
-
-
-def trends(sign=1.0, noise=0.01, seeds=12):
-    """Every metric follows the paper, times sign."""
-    epsilon, sigma = np.array([0.1, 0.5, 1.0]), np.array([0.03, 0.05])
-    jitter = noise * np.random.default_rng(0).normal(size=(3, 2, seeds))
-    dims = ("epsilon_min", "sigma_p", "seed")
-    data = {
-        name: (dims, 2 + sign * way * epsilon[:, None, None] + jitter) for name, (way, _) in contrastive.TRENDS.items()
-    }
-    return with_settings(data, {"epsilon_min": epsilon, "sigma_p": sigma, "seed": range(seeds)})
-
 
 TREND_FIGURES = ("contrastive-alignment", "contrastive-similarity", "contrastive-regression")
 
@@ -46,7 +24,9 @@ def test_trends(sign, noise, expected):
     assert len(claims) == 8
     assert {c.verdict for c in claims} == {expected}
     if noise < 1:
-        assert {round(abs(c.measured.mean), 1) for c in claims} == {1.0}
+        assert {round(abs(c.measured.mean), 1) for c in claims} == {0.4 if sign > 0 else 0.5}  # the step that decides
+        slopes = {abs(float(c.note.split("slope ")[1].split()[0])) for c in claims}
+        assert max(abs(slope - 1) for slope in slopes) < 0.02
     assert {"NSR = 0.45", "NSR = 1.25"} == {c.text.split(" at ")[-1] for c in claims}
 
 
@@ -59,7 +39,7 @@ def test_trends_are_called_as_the_metric_calls_itself():
     ds = trends()
     ds.regression_mse.attrs["long_name"] = "error of the probe"
     (first, _) = figures.get("contrastive-regression").claims({"fitted": ds})
-    assert first.text == "error of the probe falls with ε_min at NSR = 0.45"
+    assert first.text == "fitted: error of the probe falls consistently with ε_min at NSR = 0.45"
     (page,) = figures.get("contrastive-regression").draw({"fitted": ds}).values()
     assert page.axes[0].get_ylabel() == "error of the probe"
 
@@ -69,27 +49,6 @@ def test_trend_pages_have_one_curve_for_each_noise_level():
     assert [len(ax.lines) for ax in page.axes] == [2, 2]
     assert {text.get_text() for ax in page.axes for text in ax.texts} == {"trend holds at 2 of 2 NSR"}
     assert [t.get_text() for t in page.legends[0].get_texts()] == ["NSR = 0.45", "NSR = 1.25"]
-
-
-def neurons(majority=3, minority=1, mixed=2, seeds=6):
-    """So many neurons of cosine 0.5 for each feature; mixed ones show two features."""
-    cosines = np.zeros((seeds, 24, 9))
-    row = 0
-    for j in range(9):
-        for _ in range(majority if j < 5 else minority):
-            cosines[:, row, j] = 0.5
-            row += 1
-    cosines[:, :mixed, 1] = 0.5
-    cosines += np.random.default_rng(0).uniform(0, 0.1, (seeds, 24, 9))
-    cosines[0, -1, :] = 0.0
-    strong = (cosines >= 0.3).sum(-1)
-    data = {
-        "cosines": (("seed", "neuron", "feature"), cosines),
-        "lucky_neurons": ("seed", (strong == 1).sum(1)),
-        "mixed_neurons": ("seed", (strong > 1).sum(1)),
-        "status": ("seed", np.ones(seeds, np.int8)),
-    }
-    return with_settings(data, {"seed": range(seeds)}, num_minority=4)
 
 
 def test_neurons():
@@ -106,24 +65,6 @@ def test_neurons():
     (page,) = contrastive.draw_neurons({"fitted": neurons()}).values()
     assert page.axes[0].get_ylabel() == "neuron"
     assert "minority" in page.axes[0].get_xlabel()
-
-
-def stages(ratio=0.5, shrink=1.0, seeds=4):
-    """Exponential growth of features at rates 0.004·ε_j − ηλ, decay elsewhere at ηλ."""
-    step = np.arange(0, 801, 10)
-    rates = 0.02 * np.where(np.arange(9) == 8, ratio, 1.0)
-    features = 0.01 * np.exp((rates - 0.002)[None, :] * step[:, None])  # (step, feature), for each of 2 neurons
-    outside = 0.5 * np.exp(-0.002 * shrink * step)
-    norms = np.sqrt((features**2).sum(1) + outside**2)
-    spread = 1 + 0.02 * np.arange(seeds)
-    cosines = np.broadcast_to((features / norms[:, None])[None, :, None, :], (seeds, len(step), 2, 9))
-    data = {
-        "cosines": (("seed", "step", "neuron", "feature"), cosines),
-        "norms": (("seed", "step", "neuron"), spread[:, None, None] * norms[None, :, None] * np.ones(2)),
-        "feature_share": (("seed", "step"), np.broadcast_to(1 - outside**2 / norms**2, (seeds, len(step)))),
-        "train_loss": (("seed", "step"), np.broadcast_to(1.5 + 2.5 * np.exp(-step / 200), (seeds, len(step)))),
-    }
-    return with_settings(data, {"seed": range(seeds), "step": step}, steps=800)
 
 
 def test_stages():
@@ -181,27 +122,55 @@ def test_the_range_of_learned_weights_begins_at_t3():
     assert not any("eq. 12" in text.get_text() for text in short.legends[0].get_texts())
 
 
-def pruning(logits=0.2, literal=0.0, random=0.0, seeds=6):
-    """So much more alignment and weight, and less error, per unit of α."""
-    alpha, epsilon = np.array([0.0, 0.25, 0.5]), np.array([0.3, 1.0])
-    effect = np.array([[logits, random], [literal, random]])  # (mask_gradient, mask)
-    change = effect[:, :, None, None, None] * alpha[None, None, :, None, None]
-    noise = 0.01 * np.random.default_rng(0).normal(size=(2, 2, 3, 2, seeds))
-    noise[:, :, 0] = 0
-    dims = ("mask_gradient", "mask", "prune_fraction", "epsilon_min", "seed")
-    data = {name: (dims, 0.5 + way * (change + noise)) for name, way in contrastive.PRUNING.items()}
-    coords = {"mask_gradient": ["logits", "literal"], "mask": ["magnitude", "random"], "prune_fraction": alpha}
-    return with_settings(data, coords | {"epsilon_min": epsilon, "seed": range(seeds)})
+# --- pruning ------------------------------------------------------------------------------------------
 
 
-def test_pruning():
-    claims = contrastive.check_pruning({"finite-time": pruning(), "saturated": pruning(-0.2)})
-    assert len(claims) == 12
-    helped = [c for c in claims if c.verdict == "holds"]
-    assert {c.text.split(":")[0] for c in helped} == {"finite-time"}
-    assert all("gradient logits" in c.source for c in helped)
-    assert len(helped) == 3
-    assert abs(helped[0].measured.mean - 0.05) < 0.02  # 0.2 · α
-    (page,) = contrastive.draw_pruning({"finite-time": pruning()}).values()
-    assert len(page.axes) == 12
-    assert page.axes[0].get_title() == "logits, magnitude mask"
+def verdicts(claims):
+    return [claim.verdict for claim in claims]
+
+
+def test_pruning_in_the_regime():
+    """Lucky neurons grow by e in 500 steps more than without pruning, others not; in the end all weigh the same."""
+    claims = contrastive.check_pruning({"regime": regime()})
+    assert verdicts(claims) == ["holds"] * 9
+    assert claims[0].measured.mean == pytest.approx(1 / 500, rel=1e-3)
+    rate = 0.02 * 0.06 * 3 / 6 * np.array([0.2, 0.5]) ** 2
+    assert claims[1].measured.mean == pytest.approx(1 / 500 / rate[1], rel=1e-3)  # the cell that is nearer to 0.1
+    assert claims[6].measured.mean == pytest.approx(1.0, rel=1e-3)
+    assert "without pruning 0.2, 0.5 at ε_min = 0.2, 0.5" in claims[6].note
+
+
+@pytest.mark.parametrize(
+    ("change", "refuted"),
+    [
+        ({"faster": -0.5}, [0, 1, 2, 3, 4, 5]),
+        ({"slower": 1.0, "even": 1.0}, [5]),
+        ({"even": 0.6}, [6]),
+        ({"other": 0.9}, [7]),
+        ({"affected": 0.2}, [4]),
+    ],
+)
+def test_what_refutes_a_sentence_of_the_theorem(change, refuted):
+    found = verdicts(contrastive.check_pruning({"regime": regime(**change)}))
+    assert [i for i, verdict in enumerate(found) if verdict == "refuted"] == refuted
+
+
+def test_the_page_of_the_regime():
+    (page,) = contrastive.draw_pruning({"other sizes": regime()}).values()
+    assert len(page.axes) == 4
+    labels = [text.get_text() for text in page.legends[0].get_texts()]
+    assert set(contrastive.PROTOCOLS) < set(labels)
+    floor = theory.collision_floor(8, [0.06, 0.06, 0.06 * 0.5])
+    (line,) = [line for line in page.axes[3].lines if line.get_label() == "collision floor"]
+    assert line.get_ydata() == pytest.approx([floor] * 2)
+
+
+def test_the_bridge_counts_settings_by_what_there_is_before_pruning():
+    claims = contrastive.check_bridge({"m = 3d": bridge()})
+    assert verdicts(claims) == ["holds"] * 12
+    assert [round(claim.measured.mean, 6) for claim in claims] == [0.2] * 9 + [round(2.5 / 3, 6), 0.2, 0.2]
+    assert [claim.note.split(":")[0] for claim in claims[:9:3]] == ["1 of 3 settings"] * 3
+    claims = contrastive.check_bridge({"m = 3d": bridge(neurons=[0.0, 0.0, 0.0])})
+    assert verdicts(claims) == ["not testable"] * 6 + ["holds"] * 3 + ["not testable"] * 3
+    (page,) = contrastive.draw_bridge({"m = 3d": bridge()}).values()
+    assert len(page.axes[2].collections) == 5

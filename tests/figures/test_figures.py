@@ -1,6 +1,5 @@
 """Claims decide as they should on Datasets with planted answers; pictures carry their labels."""
 
-import json
 import subprocess
 import sys
 
@@ -8,8 +7,10 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
+from planted.building import spread
+from planted.topk import diagram, protocols, regimes
 
-from snljax import figures, theory
+from snljax import figures
 from snljax.experiment import metrics_of
 from snljax.figures import Computed, Sweep, Trace
 from snljax.reproduce import grid_of, reproduce
@@ -17,36 +18,12 @@ from snljax.reproduce import grid_of, reproduce
 mpl.use("Agg")
 
 
-def _planted(constant=95.0, steps=5000, train_loss=0.001, over_pruned=True, spread=0.01):
-    """A phase diagram with L_D = 2 on K = constant / sigma_p², and, if asked, above 2 under both lower curves.
-
-    Three seeds, whose losses differ by the factor ``spread``.
-    """
-    sigma_p = np.linspace(0.05, 1.0, 20).round(3)
-    k = np.arange(2, 201, 6)
-    s, kk = np.meshgrid(sigma_p, k, indexing="ij")
-    loss = 2 * kk * s**2 / constant
-    if over_pruned:
-        low = np.maximum(theory.topk_lower_boundary(s), theory.over_pruning_bound(s, 200))
-        loss = np.where(kk <= low, 4.0, loss)
-    seeds = np.stack([loss / (1 + spread), loss, loss * (1 + spread)], -1)
-    dims = ("sigma_p", "K", "seed")
-    coords = {"sigma_p": sigma_p, "K": k, "seed": [0, 1, 2]}
-    data = {
-        "test_loss": (dims, seeds),
-        "train_loss": (dims, np.full_like(seeds, train_loss)),
-        "status": (dims, np.ones(seeds.shape, np.int8)),
-    }
-    settings = {"steps": steps, "d": 200, "n": 200, "num_classes": 10}
-    return xr.Dataset(data, coords, {"settings": json.dumps(settings)})
-
-
 def _verdicts(ds):
     return {c.text: c.verdict for c in figures.get("topk-heatmap").claims({"fitted": ds})}
 
 
 def test_all_claims_hold_where_the_paper_is_right():
-    assert set(_verdicts(_planted()).values()) == {"holds"}
+    assert set(_verdicts(diagram()).values()) == {"holds"}
 
 
 @pytest.mark.parametrize(
@@ -54,13 +31,13 @@ def test_all_claims_hold_where_the_paper_is_right():
     [
         ({"constant": 150.0}, "K·σ_p² = 95"),
         ({"train_loss": 0.5}, "training loss below"),
-        ({"over_pruned": False}, "lower curve"),
-        ({"over_pruned": False}, "over-pruning"),
+        ({"over_pruned": (0, 0, 0)}, "lower curve"),
+        ({"over_pruned": (0, 0, 0)}, "over-pruning"),
         ({"constant": 500.0}, "dense network"),
     ],
 )
 def test_a_wrong_diagram_refutes_its_claim(change, claim):
-    verdicts = _verdicts(_planted(**change))
+    verdicts = _verdicts(diagram(**change))
     (found,) = [v for text, v in verdicts.items() if claim in text]
     assert found in ("refuted", "not testable")
     if claim != "K·σ_p² = 95" or change["constant"] < 190:
@@ -68,39 +45,31 @@ def test_a_wrong_diagram_refutes_its_claim(change, claim):
 
 
 def test_a_diverged_cell_is_not_trained():
-    ds = _planted()
+    ds = diagram()
     ds.train_loss[3, 4, 0] = np.nan
     assert _verdicts(ds)["training loss below 0.01 in every cell"] == "refuted"
 
 
 def test_reduced_steps_test_nothing():
-    assert set(_verdicts(_planted(steps=1000)).values()) == {"not testable"}
+    assert set(_verdicts(diagram(steps=1000)).values()) == {"not testable"}
 
 
 def test_no_crossing_cannot_be_tested():
-    verdicts = _verdicts(_planted(constant=5000.0, over_pruned=False))
+    verdicts = _verdicts(diagram(constant=5000.0, over_pruned=(0, 0, 0)))
     assert verdicts["upper boundary: K·σ_p² = 95"] == "not testable"
 
 
 def test_seeds_that_straddle_a_threshold_decide_nothing():
     """The same means as where the paper is right."""
-    verdicts = _verdicts(_planted(spread=0.1))
+    verdicts = _verdicts(diagram(factors=spread(3, 0.1)))
     assert verdicts["upper boundary: K·σ_p² = 95"] == "undecided"
-    assert verdicts["at σ_p = 1 the dense network generalises badly"] == "holds"
-    assert _verdicts(_planted(spread=1.5))["at σ_p = 1 the dense network generalises badly"] == "undecided"
+    assert verdicts["at σ_p = 1 the dense network has a test loss above 2"] == "holds"
+    wide = _verdicts(diagram(factors=spread(3, 0.9)))
+    assert wide["at σ_p = 1 the dense network has a test loss above 2"] == "undecided"
 
 
 def test_a_single_seed_tests_nothing():
-    assert set(_verdicts(_planted().isel(seed=[1])).values()) == {"not testable"}
-
-
-def _protocols(first, seeds=3):
-    """Test loss over K: ``first`` at the smallest K, then 1 and 3, the same under all protocols."""
-    loss = np.array([first, 1.0, 3.0])[None, None, :, None] * np.linspace(0.95, 1.05, seeds)
-    dims = ("protocol", "sigma_p", "K", "seed")
-    whole = np.broadcast_to(loss, (12, 1, 3, seeds))
-    coords = {"sigma_p": [1.0], "K": [2, 20, 200], "seed": range(seeds)}
-    return {"protocols": xr.Dataset({"test_loss": (dims, whole), "train_loss": (dims, 0 * whole)}, coords)}
+    assert set(_verdicts(diagram().isel(seed=[1])).values()) == {"not testable"}
 
 
 @pytest.mark.parametrize(
@@ -108,45 +77,21 @@ def _protocols(first, seeds=3):
     [(3.0, 3, "holds"), (2.0, 3, "undecided"), (0.5, 3, "refuted"), (3.0, 1, "not testable")],
 )
 def test_a_lower_boundary_is_where_the_loss_falls_through_2(first, seeds, verdict):
-    claims = figures.get("topk-protocols").claims(_protocols(first, seeds))
-    assert [c.verdict for c in claims] == [verdict] * 12
-    assert ("K = " in claims[0].note) == (first >= 2)  # where the mean crosses is told, and does not count
-
-
-def _regimes(memorised=1.0, spread=0.1, seeds=4):
-    """Three noise levels and two records; coefficients of the sizes that the theorems give."""
-    n, d, num_classes = 200, 200, 10
-    vary = 1 + spread * np.linspace(-1, 1, seeds)
-    names = ("regime", "seed", "step", "class", "filter")
-    shape = (3, seeds, 2, num_classes, 2)
-    gamma = np.zeros((*shape, num_classes))
-    own = np.arange(num_classes)
-    scales = [float(theory.coefficient_ratio_scale(1.0, s, d, n, num_classes)) for s in (0.02, 1.0, 15.0)]
-    for i, (learned, noise) in enumerate(((0.5, 0.5 / scales[0]), (0.1, 0.1), (0.5 * scales[2], memorised))):
-        gamma[i][:, :, own, :, own] = learned * vary[:, None, None]
-        scales[i] = (scales[i], noise)
-    rho = np.stack([np.broadcast_to(noise * vary[:, None, None, None], shape[1:]) for _, noise in scales])[..., None]
-    ratio = np.stack([np.broadcast_to(scale * vary[:, None], (seeds, 2)) for scale, _ in scales])
-    variables = {
-        "gamma": ((*names, "signal_of_class"), gamma),
-        "rho_bar": ((*names, "sample"), rho),
-        "rho_underbar": ((*names, "sample"), -rho),
-        "test_loss": (names[:3], 3.0 * np.broadcast_to(vary[None, :, None], (3, seeds, 2))),
-        **{f"coefficient_ratio{end}": (names[:3], ratio) for end in ("", "_low", "_high")},
-    }
-    coords = {"sigma_p": ("regime", [0.02, 1.0, 15.0]), "seed": range(seeds), "step": [0, 5]}
-    settings = {"n": n, "d": d, "num_classes": num_classes}
-    return {"without_pruning": xr.Dataset(variables, coords, {"settings": json.dumps(settings)})}
+    claims = figures.get("topk-protocols").claims(protocols(first, seeds))
+    assert [c.verdict for c in claims] == [verdict] * 9
+    assert ("K = " in claims[0].note) == (first > 2)  # told where each seed crosses, and does not count
 
 
 def test_the_theorems_without_pruning():
-    found = figures.get("topk-heatmap").claims(_regimes())
-    assert len(found) == 8
-    assert {c.verdict for c in found} == {"holds"}
-    undecided = [c for c in figures.get("topk-heatmap").claims(_regimes(spread=1.9)) if c.verdict == "undecided"]
-    assert "low SNR memorises noise: min_j max_ri ρ = Ω(1)" in {c.text for c in undecided}
-    refuted = [c for c in figures.get("topk-heatmap").claims(_regimes(memorised=0.05)) if c.verdict == "refuted"]
+    def claims(**change):
+        return figures.get("topk-heatmap").claims({"without_pruning": regimes(**change)})
+
+    assert len(claims()) == 9
+    assert {c.verdict for c in claims()} == {"holds"}
+    refuted = [c for c in claims(memorised=0.05) if c.verdict == "refuted"]
     assert [c.text for c in refuted] == ["low SNR memorises noise: min_j max_ri ρ = Ω(1)"]
+    refuted = [c for c in claims(bound=2.0) if c.verdict == "refuted"]
+    assert [c.text for c in refuted] == ["high SNR generalises: L_D ≤ 8e⁴ 𝒯 L_S + exp(−n²)"]
 
 
 @pytest.mark.parametrize("name", figures.NAMES)

@@ -8,6 +8,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
+from planted.pegr_images import lenet
+from planted.topk_images import AS_PRINTED, OPPOSITE, shares, table
 
 from snljax.figures import image_sets, pegr_images, random_pruning_images, topk_images
 
@@ -30,14 +32,6 @@ def dataset(variables, coords, dims, **settings):
 
 
 # --- TopK: figures 3 and 4 -------------------------------------------------------------------------------
-
-SHARES = [0.05, 0.1, 0.3, 0.5, 0.8, 1.0]
-
-
-def shares(test, train=(0.5, 0.6, 0.7, 0.8, 0.9, 1.0), name="mnist", **settings):
-    values = {"test_accuracy": test, "train_accuracy": train, "train_loss": 1 - np.array(train)}
-    ds = dataset(values, {"keep_fraction": SHARES}, ["keep_fraction"], dataset=name, **settings)
-    return {name: ds}
 
 
 @pytest.mark.parametrize(
@@ -82,19 +76,6 @@ def test_the_digits_stand_in_where_a_set_is_not_at_hand(monkeypatch):
 
 # --- TopK: the tables ------------------------------------------------------------------------------------
 
-NOISE = [0.0, 0.5, 5.0]
-
-
-def table(gain, dense=(0.9, 0.8, 0.6)):
-    """Gains of 10, 30, 50 and 80 % over the dense network, a row for each noise."""
-    accuracy = np.array(dense)[:, None] + np.c_[np.array(gain, float), np.zeros(3)]
-    coords = {"noise_std": NOISE, "keep_fraction": [0.1, 0.3, 0.5, 0.8, 1.0]}
-    return {"accuracy": dataset({"test_accuracy": accuracy}, coords, ["noise_std", "keep_fraction"], dataset="mnist")}
-
-
-AS_PRINTED = [(-0.01, 0.01, 0.01, 0.02), (-0.01, 0.01, 0.01, 0.02), (-0.05, -0.01, 0.01, 0.02)]
-OPPOSITE = [tuple(-g for g in row) for row in AS_PRINTED]
-
 
 @pytest.mark.parametrize("figure", topk_images.SETS)
 def test_tables(figure):
@@ -129,25 +110,6 @@ def test_the_printed_tables_are_typed_as_printed():
 
 
 # --- PEGR ------------------------------------------------------------------------------------------------
-
-
-def lenet(gain, **settings):
-    """Two records; the penalty gains so much accuracy over .9 less the noise."""
-    noise, start, end = [0.0, 5.0, 10.0], 0.1, np.array([0.9, 0.8, 0.7])
-    accuracy = np.stack([np.stack([np.full(3, start), end + g], -1) for g in (gain, 0.0)])
-    loss = np.broadcast_to(np.array([2.3, 0.5]), accuracy.shape)
-    coords = {"algorithm": [0, 1], "noise_std": noise, "step": [0, 100]}
-    ds = dataset(
-        {"test_accuracy": accuracy, "train_loss": loss},
-        coords,
-        ["algorithm", "noise_std", "step"],
-        dataset="mnist",
-        network="lenet",
-        **settings,
-    )
-    ds["status"] = ds.status.isel(step=0, drop=True)
-    coords = {"penalty": ("algorithm", ["pegr", "none"]), "penalty_weight": ("algorithm", [0.1, 0.0])}
-    return {"lenet": ds.assign_coords(coords)}
 
 
 @pytest.mark.parametrize(("gain", "expected"), [(0.05, "holds"), (-0.05, "refuted")])

@@ -6,27 +6,12 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import xarray as xr
+from planted.image_memorization import CLASSES, correlations, extremes, removal, shapes, torn
 
 from snljax.figures import image_memorization as figures
 from snljax.reproduce import reproduce
 
 mpl.use("Agg")
-
-CLASSES = ["a", "b", "c"]
-RNG = np.random.default_rng(0)
-
-
-def extremes(highest, lowest):
-    error = np.stack([highest + RNG.uniform(0, 0.02, 3), lowest + RNG.uniform(0, 0.02, 3)], axis=1)
-    image = RNG.integers(0, 256, (3, 2, 4, 5, 6, 1)).astype(np.uint8)
-    return xr.Dataset(
-        {
-            "image": (("class", "end", "rank", "height", "width", "channel"), image),
-            "neighbour_error": (("class", "end"), error),
-        },
-        {"class": CLASSES, "end": ["highest", "lowest"]},
-        {"tail": 0.1},
-    )
 
 
 @pytest.mark.parametrize(("highest", "lowest", "expected"), [(0.4, 0.1, "holds"), (0.1, 0.4, "refuted")])
@@ -55,74 +40,39 @@ def test_images_are_read_from_the_file_as_they_were(tmp_path):
         np.testing.assert_array_equal(back.image, image)
 
 
-def correlations(ratio, cosine):
-    """Ratios and cosines of pairs of classes, the same in four parts up to a little noise; one pair has ratio 5."""
-    diagonal, shape = np.eye(3, dtype=bool)[None], (4, 3, 3)
-    ratios = np.where(diagonal, 1.0, ratio + RNG.uniform(0, 0.01, shape))
-    ratios[:, 0, 1] = 5
-    along = ("part", "class", "other")
-    return xr.Dataset(
-        {
-            "norm": (("class", "other"), np.eye(3) + 1),
-            "noise_correlation": (along, 2 * ratios),
-            "ratio": (along, ratios),
-            "cosine": (along, np.where(diagonal, 1.0, cosine + RNG.uniform(-0.01, 0.01, shape))),
-        },
-        {"class": CLASSES, "other": CLASSES},
-    )
-
-
 @pytest.mark.parametrize(
-    ("planted", "expected"),
+    ("drawn", "expected"),
     [
         ((2.0, 0.3), ["holds", "holds"]),
         ((0.8, 1.2), ["refuted", "refuted"]),
         ((0.995, 1.0), ["undecided", "undecided"]),
     ],
 )
-def test_matrix(planted, expected):
+def test_matrix(drawn, expected):
     """Every pair must exceed the value of equal noise: one that does is not enough."""
-    claims = figures.check_matrix({"mine": correlations(*planted)})
+    claims = figures.check_matrix({"mine": correlations(*drawn)})
     assert [c.verdict for c in claims] == expected
-    (page,) = figures.draw_matrix({"mine": correlations(*planted)}).values()
+    (page,) = figures.draw_matrix({"mine": correlations(*drawn)}).values()
     assert page.axes[0].get_ylabel() == "class $i$"
 
 
-def removal(high, low, random, within_high):
-    """Accuracy .9 less so much at half removed, in proportion at less; 0.01 of noise that seeds share."""
-    rows = [(0.0, 0.0, 0.0, False, 0.0)]
-    for f in (0.25, 0.5):
-        rows += [(f, 0.0, 0.0, False, high), (0.0, f, 0.0, False, low), (0.0, 0.0, f, False, random)]
-        rows += [(f, 0.0, 0.0, True, within_high), (0.0, f, 0.0, True, low)]
-    columns = np.array(rows, float).T
-    removed = columns[:3].sum(0)
-    seeds = 0.01 * RNG.normal(size=(1, 5))
-    accuracy = 0.9 - (removed / 0.5 * columns[4])[:, None] + seeds + 1e-4 * RNG.normal(size=(len(rows), 5))
-    names = ("remove_high", "remove_low", "remove_random")
-    coords = {name: ("removal", column) for name, column in zip(names, columns[:3], strict=True)}
-    return xr.Dataset(
-        {"test_accuracy": (("removal", "seed"), accuracy)},
-        coords | {"within_class": ("removal", columns[3] > 0), "seed": range(5), "removal": range(len(rows))},
-    )
-
-
 @pytest.mark.parametrize(
-    ("planted", "expected"),
+    ("drawn", "expected"),
     [
         ((0.3, 0.1, 0.2, 0.3), ["holds"] * 6),
         ((0.1, 0.3, 0.2, 0.3), ["refuted", "refuted", "refuted", "undecided", "holds", "refuted"]),
         ((0.3, 0.1, 0.2, 0.05), ["holds", "holds", "holds", "refuted", "refuted", "holds"]),
     ],
 )
-def test_removal(planted, expected):
+def test_removal(drawn, expected):
     """The three comparisons under one ranking, then under the ranking within classes."""
-    claims = figures.check_removal({"mine": removal(*planted)})
+    claims = figures.check_removal({"mine": removal(*drawn)})
     assert [c.verdict for c in claims] == expected
 
 
 def test_too_few_seeds_decide_nothing():
     """An interval around 0, that of a single seed, and a diverged network are no evidence either way."""
-    ds = removal(0.1, 0.1, 0.1, 0.1)
+    ds = torn()
     assert {c.verdict for c in figures.check_removal({"mine": ds})} == {"undecided"}
     assert {c.verdict for c in figures.check_removal({"mine": ds.isel(seed=[0])})} == {"not testable"}
     ds = removal(0.3, 0.1, 0.2, 0.3)
@@ -142,25 +92,10 @@ def test_removal_curves_begin_with_nothing_removed():
     assert labels == ["highest influence", "lowest influence", "at random"]
 
 
-def shapes(own, equal):
-    stretch = np.array([0.5, 1.0, 1.5])
-    elongation = np.exp(
-        np.stack([2 * stretch, own * stretch, equal * stretch])[None] + 0.01 * RNG.normal(size=(4, 3, 3))
-    )
-    return xr.Dataset(
-        {
-            "place": (("seed", "kind", "sample", "axis"), RNG.normal(size=(4, 3, 30, 2))),
-            "label": (("seed", "sample"), np.tile(np.arange(30) % 3, (4, 1))),
-            "elongation": (("seed", "kind", "class"), elongation),
-        },
-        {"seed": range(4), "kind": ["data", "own noise", "equal noise"], "class": CLASSES},
-    )
-
-
-@pytest.mark.parametrize(("planted", "expected"), [((1.0, 0.3), "holds"), ((0.3, 1.0), "refuted")])
-def test_shapes(planted, expected):
+@pytest.mark.parametrize(("drawn", "expected"), [((1.0, 0.3), "holds"), ((0.3, 1.0), "refuted")])
+def test_shapes(drawn, expected):
     """The noise alone is compared: images differ from Gaussian data in more than that."""
-    (claim,) = figures.check_shapes({"mine": shapes(*planted)})
+    (claim,) = figures.check_shapes({"mine": shapes(*drawn)})
     assert claim.verdict == expected
-    (page,) = figures.draw_shapes({"mine": shapes(*planted)}).values()
+    (page,) = figures.draw_shapes({"mine": shapes(*drawn)}).values()
     assert page.axes[2].get_title() == "t-SNE: Gaussian, one noise for all"

@@ -50,12 +50,12 @@ def test_extremes_find_planted_images(tmp_path):
 
 
 def test_correlations_of_planted_covariances(tmp_path):
-    """Ratios and cosines of the covariances that were drawn from; the picture's norms are those of all images."""
+    """Ratios and cosines of the covariances that were drawn from; the picture has squared norms, of all images."""
     labels = np.repeat([0, 1, 2], [600, 900, 1200])
     scales = np.array([[20, 20, 2, 2, 2, 2], [10, 20, 20, 2, 2, 2], [2, 2, 2, 10, 10, 20]])
     ds = image_statistics.class_correlations(write(tmp_path, noisy(labels, scales), labels), split="all")
     found = images.load(str(tmp_path), "all")
-    np.testing.assert_allclose(ds.norm**2, memorization.class_overlaps(found.images, found.labels), rtol=1e-12)
+    np.testing.assert_allclose(ds.overlap, memorization.class_overlaps(found.images, found.labels), rtol=1e-12)
     exact = np.array([[SIDE * (a**2 * b**2.0).sum() for b in scales] for a in scales])  # each scale on a row of pixels
     size = np.diag(exact)
     np.testing.assert_allclose(ds.ratio.mean("part"), size[:, None] / exact, rtol=0.15)

@@ -122,6 +122,32 @@ def test_long_tail_level():
     assert float(memorization.long_tail_level(filters, 0 * noise, scales)) == 0
 
 
+def test_equivalent_noise():
+    """⟨w_R, ξ⟩ of Definition 1, of variance 1 over the samples whatever the scales of filters and noise."""
+    rng = np.random.default_rng(0)
+    filters, noise = jnp.array(rng.normal(size=(4, 30))), jnp.array(rng.normal(size=(50, 30)))
+    found = np.asarray(memorization.equivalent_noise(filters, noise))
+    totals = [np.asarray(filters)[np.asarray(filters @ row) > 0].sum(0) @ np.asarray(row) for row in noise]
+    np.testing.assert_allclose(found, totals / np.std(totals), rtol=1e-5)
+    np.testing.assert_allclose(memorization.equivalent_noise(3 * filters, 2 * noise), found, rtol=1e-5)
+    assert not memorization.equivalent_noise(filters, 0 * noise).any()
+
+
+def test_what_the_letter_of_a_level_measures():
+    """√(m/π) where m filters respond each by chance, the noise in its own deviations where they respond together."""
+    rng, m, d = np.random.default_rng(0), 100, 2000
+    noise = jnp.array(rng.normal(size=(40, d)))
+    by_chance = jnp.array(rng.normal(size=(m, d)) / np.sqrt(d))
+    together = jnp.zeros((m, d)).at[:, 0].set(jnp.repeat(jnp.array([1.0, -1.0]), m // 2))
+
+    def letter(filters):
+        return np.array([memorization.long_tail_level(filters, row, jnp.ones(d)) for row in noise])
+
+    assert letter(by_chance).mean() == pytest.approx(np.sqrt(m / np.pi), rel=0.05)
+    assert letter(by_chance).std() < 0.7
+    np.testing.assert_allclose(letter(together), np.abs(noise[:, 0]), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("change", "texts"),
     [

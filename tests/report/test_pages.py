@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from harness import ROOT
 from PIL import Image
 
 from snljax import figures
@@ -236,3 +237,18 @@ def test_verdicts_can_be_read_and_told_apart(scheme):
     assert {f"verdict {word}" for word in ("holds", "refuted", "undecided", "not-testable")} == {
         attrs["class"] for attrs in Read(html).of("span")
     }
+
+
+def test_the_table_of_all_sentences_is_the_one_that_the_claims_made():
+    """docs/findings.md has what ``reproduce all`` wrote with docs/REPRODUCTION.md, row by row."""
+    row = re.compile(r"^\| (.*?) \| (.*?) \| (\*\*[a-z ]+\*\*) \| .* \| .* \|$")
+    page = (ROOT / "docs" / "REPRODUCTION.md").read_text(encoding="utf-8").splitlines()
+    made = sorted(match.groups() for match in map(row.match, page) if match)
+    findings = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    table = findings.split("<!-- VERDICTS.md, as reproduce all wrote it -->")[1].strip().splitlines()
+    (head, rule, *rows) = table
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in rows]
+    assert [cell.strip() for cell in head.split("|")[1:-1]] == ["sentence", "source", "figure", "verdict"]
+    assert rule.count("---") == 4
+    assert sorted((text, source, verdict) for text, source, _, verdict in cells) == made
+    assert {name for _, _, name, _ in cells} <= set(figures.NAMES)

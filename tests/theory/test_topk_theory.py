@@ -8,6 +8,7 @@ from scipy.special import log_softmax
 from scipy.stats import binom
 
 from snljax import theory
+from snljax.experiments.topk_pruning import Config
 
 SIGMAS = np.linspace(0.05, 3.0, 60)
 
@@ -137,6 +138,12 @@ def test_condition_4_1_is_1_on_its_edges():
     assert {name: float(r) for name, r in edges.items()} == pytest.approx(
         {"dimension": 1, "noise": 9 * d, "initialization": 1, "learning_rate": 1}
     )
+
+
+@pytest.mark.parametrize("change", [{"batch_size": 6}, {"prune_scope": "class"}])
+def test_no_theorem_speaks_of_batches_or_of_a_class_ranked_together(change):
+    assert theory.check(Config(K=30)).theorems
+    assert not theory.check(Config(K=30, **change)).theorems
 
 
 def test_class_counts_need_the_square_of_the_classes():
