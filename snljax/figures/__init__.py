@@ -96,6 +96,8 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
         ),
         "contrastive-neurons": "Figure 6 of paper 004: which neurons learn which features, lucky and mixed ones",
         "contrastive-stages": "Figure 1 of paper 004: projections over training, with T₁ and T₂",
+    },
+    ("contrastive_pruning", "contrastive", "004"): {
         "contrastive-pruning": (
             "Theorem 3.2 of paper 004 in its own regime: what pruning specialised neurons does to the minority (ours)"
         ),

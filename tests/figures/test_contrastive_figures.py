@@ -8,7 +8,7 @@ import pytest
 from planted.contrastive import bridge, neurons, regime, stages, trends
 
 from snljax import figures, theory
-from snljax.figures import contrastive
+from snljax.figures import contrastive, contrastive_pruning
 
 mpl.use("Agg")
 
@@ -131,7 +131,7 @@ def verdicts(claims):
 
 def test_pruning_in_the_regime():
     """Lucky neurons grow by e in 500 steps more than without pruning, others not; in the end all weigh the same."""
-    claims = contrastive.check_pruning({"regime": regime()})
+    claims = contrastive_pruning.check_pruning({"regime": regime()})
     assert verdicts(claims) == ["holds"] * 9
     assert claims[0].measured.mean == pytest.approx(1 / 500, rel=1e-3)
     rate = 0.02 * 0.06 * 3 / 6 * np.array([0.2, 0.5]) ** 2
@@ -151,26 +151,26 @@ def test_pruning_in_the_regime():
     ],
 )
 def test_what_refutes_a_sentence_of_the_theorem(change, refuted):
-    found = verdicts(contrastive.check_pruning({"regime": regime(**change)}))
+    found = verdicts(contrastive_pruning.check_pruning({"regime": regime(**change)}))
     assert [i for i, verdict in enumerate(found) if verdict == "refuted"] == refuted
 
 
 def test_the_page_of_the_regime():
-    (page,) = contrastive.draw_pruning({"other sizes": regime()}).values()
+    (page,) = contrastive_pruning.draw_pruning({"other sizes": regime()}).values()
     assert len(page.axes) == 4
     labels = [text.get_text() for text in page.legends[0].get_texts()]
-    assert set(contrastive.PROTOCOLS) < set(labels)
+    assert set(contrastive_pruning.PROTOCOLS) < set(labels)
     floor = theory.collision_floor(8, [0.06, 0.06, 0.06 * 0.5])
     (line,) = [line for line in page.axes[3].lines if line.get_label() == "collision floor"]
     assert line.get_ydata() == pytest.approx([floor] * 2)
 
 
 def test_the_bridge_counts_settings_by_what_there_is_before_pruning():
-    claims = contrastive.check_bridge({"m = 3d": bridge()})
+    claims = contrastive_pruning.check_bridge({"m = 3d": bridge()})
     assert verdicts(claims) == ["holds"] * 12
     assert [round(claim.measured.mean, 6) for claim in claims] == [0.2] * 9 + [round(2.5 / 3, 6), 0.2, 0.2]
     assert [claim.note.split(":")[0] for claim in claims[:9:3]] == ["1 of 3 settings"] * 3
-    claims = contrastive.check_bridge({"m = 3d": bridge(neurons=[0.0, 0.0, 0.0])})
+    claims = contrastive_pruning.check_bridge({"m = 3d": bridge(neurons=[0.0, 0.0, 0.0])})
     assert verdicts(claims) == ["not testable"] * 6 + ["holds"] * 3 + ["not testable"] * 3
-    (page,) = contrastive.draw_bridge({"m = 3d": bridge()}).values()
+    (page,) = contrastive_pruning.draw_bridge({"m = 3d": bridge()}).values()
     assert len(page.axes[2].collections) == 5

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import xarray as xr
 
-from snljax.figures import contrastive
+from snljax.figures import contrastive, contrastive_pruning
 
 SETTINGS = {"d": 9, "d1": 500, "num_minority": 1, "aligned": 0.3, "learning_rate": 0.02, "weight_decay": 0.1}
 SETTINGS |= {"epsilon_min": 0.5, "bias_start": 60, "steps": 200}
@@ -89,7 +89,7 @@ def regime(faster=1.0, slower=0.0, even=1.0, other=0.0, affected=0.0, spread=0.0
     """
     epsilon, step = np.array([0.2, 0.5]), np.array([0, 1000, 1500, 2000])
     apart = spread * np.linspace(-1, 1, seeds)
-    protocols, m, d = len(contrastive.PROTOCOLS), 6, 3
+    protocols, m, d = len(contrastive_pruning.PROTOCOLS), 6, 3
     masked = np.array([0.0, 1.0, 1.0, 1.0, 0.0])[:, None, None] * (1 + apart)  # by none and at random: nothing
     dims = ("protocol", "epsilon_min", "seed", "step")
     weight = np.ones((protocols, len(epsilon), seeds, len(step), m))
@@ -123,7 +123,7 @@ def bridge(gain=0.2, neurons=None, seeds=6, spread=0.1):
     apart = 1 + spread * np.linspace(-1, 1, seeds)
     epsilon, ratio = np.array([0.3, 0.5, 0.7]), np.array([0.5, 1.0, 0.1])
     neurons = np.array([2.0, 2.0, 0.0] if neurons is None else neurons)
-    step = np.array([0, contrastive.CONVERGED, contrastive.CONVERGED + contrastive.SETTLED])
+    step = np.array([0, contrastive_pruning.CONVERGED, contrastive_pruning.CONVERGED + contrastive_pruning.SETTLED])
     helps = np.array([0.0, 1.0, 1.0, 1.0, 0.0, 1.0])[:, None] * gain * apart
     values = ratio[:, None] + helps[:, None, :] * np.array([0, 0, 1])[:, None, None, None]  # (step, protocol, ε, seed)
     values = values[:, :, :, None, None, :]
