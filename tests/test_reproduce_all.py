@@ -148,6 +148,15 @@ def test_a_preset_that_a_figure_has_not(only, tmp_path, one_line):
     one_line(lambda: snl.reproduce_all("fast", tmp_path), "preset: 'fast'", "paper, quick")
 
 
+@pytest.fixture
+def interruptible():
+    """A shell starts what it puts in the background with SIGINT ignored, and pytest may be there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stop_writes_the_page_of_what_there_is(number, code, only, tmp_path, capsys):
     """While a figure is drawn, outside of any sweep."""
