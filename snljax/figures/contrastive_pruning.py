@@ -12,6 +12,7 @@ from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, Finding, above, below, every, within
 from snljax.figures.contrastive import FEW, loss_floor, projections, slug
 from snljax.figures.datasets import Datasets, of_each, setting
+from snljax.figures.presets import table
 from snljax.papers import cite
 from snljax.stats import t_interval
 
@@ -30,8 +31,7 @@ EARLY = 500  # steps after T₄ in which the lucky neurons are still the smalles
 def _regime(seeds: range, epsilons: list[float], d: int, m: int, start: int, steps: int, **fields: Any) -> Sweep:
     """Networks that Theorem 3.1 left with specialised neurons, pruned from ``start`` on."""
     base: dict[str, Any] = {"prune_fraction": 3 / m, "mask": "magnitude", "mask_gradient": "logits"}
-    rows = [base | protocol for protocol in PROTOCOLS.values()]
-    columns = {name: [row[name] for row in rows] for name in base}
+    columns = table([base | protocol for protocol in PROTOCOLS.values()])
     sizes: dict[str, Any] = {"d": d, "m": m, "first_prune": start, "steps": steps, "record_every": EARLY}
     specialised: dict[str, Any] = {"initial": "specialised", "sigma_0": 0.002, "bias_start": 0}
     return Sweep(
@@ -62,6 +62,12 @@ def _own_weights(ds: xr.Dataset) -> xr.DataArray:
     return projections(ds).isel(neuron=neuron, feature=neuron % ds.sizes["feature"])
 
 
+def _mean_weights(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
+    """Of the minority's neurons, and of the others, each in its own feature."""
+    weights, lucky = _own_weights(ds), _lucky(ds)
+    return weights.isel(neuron=lucky).mean("neuron"), weights.isel(neuron=~lucky).mean("neuron")
+
+
 def _lucky(ds: xr.Dataset) -> np.ndarray:
     """Which neurons are those of the minority feature, 𝓜*_j*."""
     return np.arange(ds.sizes["neuron"]) % ds.sizes["feature"] == ds.sizes["feature"] - 1
@@ -84,9 +90,8 @@ class _Effect(NamedTuple):
 
 
 def _effect(ds: xr.Dataset, protocol: str) -> _Effect:
-    names, start, lucky = list(PROTOCOLS), setting(ds, "first_prune"), _lucky(ds)
-    weights = _own_weights(ds)
-    rare, common = (weights.isel(neuron=part).mean("neuron") for part in (lucky, ~lucky))
+    names, start = list(PROTOCOLS), setting(ds, "first_prune")
+    rare, common = _mean_weights(ds)
 
     def change(values: xr.DataArray) -> xr.DataArray:
         return values.isel(protocol=names.index(protocol)) - values.isel(protocol=names.index("none"))
@@ -112,12 +117,12 @@ def draw_pruning(datasets: Datasets) -> dict[str, Any]:
 def _pruning_page(ds: xr.Dataset, label: str) -> Any:
     """Over training, at one ε_min, and at the end, over ε_min."""
     shown = float(ds.epsilon_min[ds.sizes["epsilon_min"] // 2])
-    one, lucky, names = ds.sel(epsilon_min=shown), _lucky(ds), list(PROTOCOLS)
-    rare, common = (_own_weights(ds).isel(neuron=part).mean("neuron") for part in (lucky, ~lucky))
+    one = ds.sel(epsilon_min=shown)
+    rare, common = _mean_weights(ds)
     ratio = rare / common
     fig, axes = plotting.panels(2, 2, ratio=0.75)
     (over_time, gaps), (at_end, loss) = axes
-    for i, name in enumerate(names):
+    for i, name in enumerate(PROTOCOLS):
         look: dict[str, Any] = {"color": plotting.COLORS[i], "ls": ("-", "-", ":", "--", "-.")[i]}
         at = {"protocol": i}
         plotting.curves(ratio.sel(epsilon_min=shown).isel(at), x="step", ax=over_time, label=name, **look)
@@ -256,11 +261,8 @@ WEAKER = 0.9  # weight ratio from which on a minority does not count as weaker
 def _bridge(seeds: range, d: int = 32, m: int = 96, batch: int = 8, active: float = 0.06, **fields: Any) -> Sweep:
     """Networks from random weights, trained until their neurons have specialised, and pruned from then on."""
     base: dict[str, Any] = {"neurons": 3, "first_prune": CONVERGED, "mask": "magnitude"}
-    rows = [base | protocol for protocol in BRIDGE.values()]
-    columns = {
-        "prune_fraction": [row["neurons"] / m for row in rows],
-        **{name: [row[name] for row in rows] for name in ("first_prune", "mask")},
-    }
+    rows = table([base | protocol for protocol in BRIDGE.values()])
+    columns = {"prune_fraction": [neurons / m for neurons in rows.pop("neurons")], **rows}
     sizes: dict[str, Any] = {"d": d, "m": m, "d1": 128, "batch": batch, "active": active, "sigma_p": 0.03}
     times: dict[str, Any] = {
         "learning_rate": 0.1,
@@ -293,9 +295,9 @@ def _at_t4(ds: xr.Dataset) -> xr.Dataset:
     return ds.isel(protocol=0).sel(step=CONVERGED)
 
 
-def _gain(ds: xr.Dataset, metric: str, protocol: str) -> xr.DataArray:
-    """What pruning changes at the end, paired within a seed."""
-    end = ds[metric].isel(step=-1)
+def _gain(ds: xr.Dataset, protocol: str) -> xr.DataArray:
+    """What pruning changes of the weight ratio at the end, paired within a seed."""
+    end = ds.weight_ratio.isel(step=-1)
     return end.isel(protocol=list(BRIDGE).index(protocol)) - end.isel(protocol=0)
 
 
@@ -322,7 +324,7 @@ def _bridge_page(ds: xr.Dataset, label: str) -> Any:
     plotting.reference(weight, y=1.0, color="0.75", ls="-")
     for i, name in reversed([*enumerate(BRIDGE)]):  # the controls behind
         if name != "none":
-            gain = _gain(ds, "weight_ratio", name)
+            gain = _gain(ds, name)
             effect.scatter(
                 before.weight_ratio.transpose(*gain.dims), gain, s=8, color=plotting.COLORS[i], label=name, alpha=0.7
             )
@@ -337,21 +339,19 @@ def _bridge_page(ds: xr.Dataset, label: str) -> Any:
 @of_each
 def check_bridge(ds: xr.Dataset, label: str) -> list[Claim]:
     """Does the theorem's effect appear where training itself has made the neurons?"""
-    before, everywhere = _at_t4(ds), ds.weight_ratio.isel(protocol=0, step=-1)
+    before = _at_t4(ds)
     neurons, ratio = before.aligned_neurons.mean("seed"), before.weight_ratio.mean("seed")
     cells = {
         "where the minority has a neuron and is weaker": (neurons >= 1) & (ratio < WEAKER),
         "where the minority has a neuron and is not weaker": (neurons >= 1) & (ratio >= WEAKER),
         "where the minority has no neuron": neurons < 1,
     }
-    some = everywhere.isel(seed=0).size
     claims = []
     for place, these in cells.items():
-        note = (
-            f"{int(these.sum())} of {some} settings: mean of at least one neuron, weight ratio below {WEAKER:g}, at T₄"
-        )
+        counted = f"{int(these.sum())} of {these.size} settings"
+        note = f"{counted}: mean of at least one neuron, weight ratio below {WEAKER:g}, at T₄"
         for protocol in ("1 neuron from T₄", "3 neurons from T₄", "3 from step 0"):
-            gain = _mean_where(_gain(ds, "weight_ratio", protocol), these)
+            gain = _mean_where(_gain(ds, protocol), these)
             claims.append(
                 Claim.of(
                     f"{label}: {place}, pruning raises its weight ({protocol})",
@@ -362,8 +362,8 @@ def check_bridge(ds: xr.Dataset, label: str) -> list[Claim]:
             )
     weaker = cells["where the minority has a neuron and is weaker"]
     pruned = ds.masked_minority.isel(protocol=list(BRIDGE).index("3 neurons from T₄"), step=-1)
-    beyond = _gain(ds, "weight_ratio", "3 neurons from T₄") - _gain(ds, "weight_ratio", "3 at random from T₄")
-    own = _gain(ds, "weight_ratio", "3 of the minority's from T₄")
+    beyond = _gain(ds, "3 neurons from T₄") - _gain(ds, "3 at random from T₄")
+    own = _gain(ds, "3 of the minority's from T₄")
     rules = {
         "the three smallest neurons are the minority's, as Theorem F.1 supposes": above(
             _mean_where(pruned / 3, weaker), 0.5, "share of the masked neurons that specialise in it, at the end"

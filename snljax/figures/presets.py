@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -45,6 +45,22 @@ class Sweep:
         about = {"reading": self.reading, "record_every": self.record_every}
         given = {n: v for n, v in about.items() if v is not None} | dict(self.fields)
         return f"Sweep({self.experiment!r}, {', '.join(f'{n}={v!r}' for n, v in given.items())})"
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Settings, one row for each, as columns: one axis of a `Sweep` that moves their fields together.
+
+    Args:
+        rows: one or more, all with the fields of the first.
+
+    Returns:
+        Field -> its value in each row.
+
+    Example:
+        >>> table([{"n": 6, "regrow": True}, {"n": 50, "regrow": False}])
+        {'n': [6, 50], 'regrow': [True, False]}
+    """
+    return {name: [row[name] for row in rows] for name in rows[0]}
 
 
 class Trace:

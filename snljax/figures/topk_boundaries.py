@@ -12,6 +12,7 @@ from snljax import boundary, plotting, theory
 from snljax.figures import Figure, Preset, Sweep, Trace
 from snljax.figures.claims import Claim, Finding, above, every, exact, within
 from snljax.figures.datasets import setting
+from snljax.figures.presets import table
 from snljax.papers import cite
 from snljax.variables import PENDING
 
@@ -29,7 +30,7 @@ def _sizes(factors: list[float]) -> dict[str, list[Any]]:
     """Settings in which one number at a time differs from the paper's, by these factors."""
     base: dict[str, Any] = {"sigma_p": 1.25, "mu": 1.0, "n": 200, "num_classes": 10}
     rows = [base] + [base | {name: type(base[name])(f * base[name])} for name in base for f in factors]
-    return {name: [row[name] for row in rows] for name in base}
+    return table(rows)
 
 
 def _boundary(sigma_p: Any, K: Any, seeds: int, steps: int, readings: tuple[str, ...], factors: list[float]) -> Preset:
@@ -187,7 +188,7 @@ def _low_snr(settings: dict[str, list[Any]], seeds: int, steps: int) -> Sweep:
 
 
 def _lower(protocols: list[dict[str, Any]], sigma_p: list[float], K: list[int], seeds: int, steps: int) -> Preset:
-    columns = {name: [(_FOR_GOOD | p)[name] for p in protocols] for name in _FOR_GOOD}
+    columns = table([_FOR_GOOD | protocol for protocol in protocols])
     # Whether a filter keeps its signal is decided after one step: nothing more is trained.
     selection = {name: value for name, value in _FOR_GOOD.items() if name not in ("n", "batch_size")}
     every_k = np.unique(np.geomspace(1, 190, 20).round().astype(int))

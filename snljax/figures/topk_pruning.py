@@ -11,6 +11,7 @@ from snljax import boundary, plotting, theory
 from snljax.figures import Figure, Preset, Sweep
 from snljax.figures.claims import Claim, Finding, above, below, every, within
 from snljax.figures.datasets import setting
+from snljax.figures.presets import table
 from snljax.figures.topk_boundaries import FALL, PAPER_STEPS, THRESHOLD, fall, upper_claims
 from snljax.papers import cite
 
@@ -212,7 +213,7 @@ _MORE: dict[str, dict[str, Any]] = {
 def _protocol_sweeps(
     protocols: list[dict[str, Any]], sigma_p: list[float], K: list[int], seeds: int, steps: int
 ) -> Preset:
-    columns = {name: [(_BASE | p)[name] for p in protocols] for name in _BASE}
+    columns = table([_BASE | protocol for protocol in protocols])
     return {"protocols": Sweep("topk_pruning", protocol=columns, sigma_p=sigma_p, K=K, seed=range(seeds), steps=steps)}
 
 

@@ -7,29 +7,13 @@ import json
 import matplotlib as mpl
 import numpy as np
 import pytest
-import xarray as xr
 from planted.pegr_images import lenet
-from planted.topk_images import AS_PRINTED, OPPOSITE, shares, table
+from planted.random_pruning import LEVELS, falling, pruned
+from planted.topk_images import AS_PRINTED, FULL, OPPOSITE, shares, table
 
 from snljax.figures import image_sets, pegr_images, random_pruning_images, topk_images
 
 mpl.use("Agg")
-
-SEEDS = 5
-RNG = np.random.default_rng(0)
-FULL = {"network": "cnn", "width": 1.0, "side": 0, "n_train": 0, "steps": 100, "batch_size": 64, "epochs": 50}
-
-
-def dataset(variables, coords, dims, **settings):
-    """Values over dims; seeds differ by as much everywhere, and each value by a little more."""
-    shape = (*(len(coords[d]) for d in dims), SEEDS)
-    shared = 0.01 * RNG.normal(size=SEEDS)
-    noise = shared + 1e-4 * RNG.normal(size=shape)
-    filled = {name: ((*dims, "seed"), np.asarray(v)[..., None] + noise) for name, v in variables.items()}
-    filled["status"] = ((*dims, "seed"), np.ones(shape, np.int8))
-    filled["class_accuracy"] = (("class",), np.zeros(10))
-    return xr.Dataset(filled, {**coords, "seed": range(SEEDS)}, {"settings": json.dumps(FULL | settings)})
-
 
 # --- TopK: figures 3 and 4 -------------------------------------------------------------------------------
 
@@ -132,24 +116,6 @@ def test_a_network_that_diverged_is_no_gain():
 
 
 # --- random pruning --------------------------------------------------------------------------------------
-
-LEVELS = np.arange(0, 12)
-
-
-def pruned(test, train):
-    """Accuracies by level, the same of both methods."""
-    kept = (0.8**LEVELS).round(6)
-    values = {"test_accuracy": np.array(test), "train_accuracy": np.array(train)}
-    about = {"network": "mlp", "dataset": "mnist", "prune_every": 10}
-    random = dataset(values, {"keep_fraction": kept}, ["keep_fraction"], **about)
-    first = {name: np.r_[0.1, v] for name, v in values.items()}
-    imp = dataset(first, {"step": np.arange(13) * 10}, ["step"], **about)
-    imp["status"] = imp.status.isel(step=0, drop=True)
-    return {"random": random, "imp": imp}
-
-
-def falling(at):
-    return np.where(at <= LEVELS, 0.9 - 0.1 * (LEVELS - at + 1), 0.9)
 
 
 @pytest.mark.parametrize(
