@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import types
 from typing import Any
 
@@ -20,7 +21,7 @@ KEPT = (1.0, 0.7, 0.5, 0.35, 0.2, 0.14, 0.1, 0.05, 0.02, 0.01, 0.007, 0.005, 0.0
 MILD = (1.0, 0.7, 0.5, 0.35, 0.2, 0.14)  # log d / m and more, at m = 50
 LITTLE = (0.05, 0.02, 0.01)
 # The constant of Theorem 3.1's O(Kε), from the proof of Theorem D.26: e^(F_j' − F_y) ≤ 2Kε e².
-GENERALIZATION = 2 * np.e**2
+GENERALIZATION = 2 * math.e**2
 HALF = (0.4, 0.6)  # an exponent of ½, ± 0.1
 
 
