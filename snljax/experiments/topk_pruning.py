@@ -83,6 +83,7 @@ class SpanState(NamedTuple):
     weights: jax.Array
     base: Vectors
     coefficients: Vectors
+    earlier: Vectors | None = None  # gathered before the last pruning; with ``decomposition`` only
 
 
 class DenseState(NamedTuple):
@@ -99,8 +100,8 @@ class Metrics(NamedTuple):
     noise: max over j, r, i of ⟨w_jr, ξ_i⟩.
     rho_max: max ρ, the updates along ξ_i gathered since the last pruning; span only.
     kept_signal: share of filters w_jr whose own signal coordinate j survives a pruning now.
-    gamma, rho_bar, rho_underbar, coefficient_ratio*: with ``decomposition`` only; like rho_max they
-    describe the change since the last pruning, so take ``first_prune=None`` for those of the paper.
+    gamma, rho_bar, rho_underbar, coefficient_ratio*: with ``decomposition`` only; of all updates, those before
+    prunings too. A pruning cuts weights and no coefficient: only without one is w = w0 + Σ γ … + Σ ρ … .
     """
 
     train_loss: jax.Array
@@ -139,7 +140,8 @@ def init(config: Config, draw: Draw) -> SpanState | DenseState:
     weights = config.sigma_0 * draw.weights
     if config.descent == "dense":
         return DenseState(weights, jnp.ones(weights.shape, bool))
-    return _rebased(config, draw, weights)
+    state = _rebased(config, draw, weights)
+    return state._replace(earlier=state.coefficients) if config.decomposition else state
 
 
 def step(config: Config, draw: Draw, state: SpanState | DenseState, t: jax.Array) -> SpanState | DenseState:
@@ -192,7 +194,9 @@ def measure(config: Config, draw: Draw, state: SpanState | DenseState) -> Metric
     if not config.decomposition:
         return metrics
     initial = _responses(config, config.sigma_0 * draw.weights, draw.noise)
-    coefficients = decomposition.Decomposition(state.coefficients.signal * config.mu**2, rho)
+    gathered = _gathered(state)
+    rho = gathered.noise * config.sigma_p**2 * jnp.diagonal(draw.gram)[None, None, :]
+    coefficients = decomposition.Decomposition(gathered.signal * config.mu**2, rho)
     ratio = decomposition.coefficient_ratio(
         coefficients, initial.signal, initial.noise, jnp.argmax(draw.targets, axis=0)
     )
@@ -264,6 +268,11 @@ def _weights(config: Config, draw: Draw, state: SpanState | DenseState) -> jax.A
     return state.weights + along_noise + along_signal
 
 
+def _gathered(state: SpanState) -> Vectors:
+    """The coefficients of all updates, before and after the last pruning."""
+    return jax.tree.map(jnp.add, state.earlier, state.coefficients)
+
+
 def _rebased(config: Config, draw: Draw, weights: jax.Array) -> SpanState:
     base = _responses(config, weights, draw.noise)
     return SpanState(weights, base, jax.tree.map(jnp.zeros_like, base))
@@ -278,7 +287,8 @@ def _prune_when_due(config: Config, draw: Draw, state: SpanState | DenseState, t
         weights = _weights(config, draw, state)
         mask = _kept(config, weights)
         if isinstance(state, SpanState):
-            return _rebased(config, draw, weights * mask)
+            rebased = _rebased(config, draw, weights * mask)
+            return rebased if state.earlier is None else rebased._replace(earlier=_gathered(state))
         if config.monotone:
             mask = mask & state.mask
         held = config.monotone or not config.regrow

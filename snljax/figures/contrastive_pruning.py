@@ -274,18 +274,24 @@ def _bridge(seeds: range, d: int = 32, m: int = 96, batch: int = 8, active: floa
 
 
 _BIASES = [0.05, 0.1, 0.2, 0.3]
+_FOUR: dict[str, Any] = {"bias": [0.1, 0.2], "weight_decay": [0.01], "epsilon_min": [0.3, 0.5]}
+_MORE: dict[str, Any] = {"bias": _BIASES, "weight_decay": [0.01, 0.03], "epsilon_min": [0.3, 0.5]}
+_OTHERS: dict[str, dict[str, Any]] = {
+    "m = 6d": {"m": 192},
+    "batch 4": {"batch": 4},
+    "batch 16": {"batch": 16},
+    "rarer features": {"active": 0.03},
+    "d = 64": {"d": 64, "m": 192, "active": 0.04},
+}
 BRIDGE_PRESETS = {
-    "quick": {"m = 3d": _bridge(range(6), bias=[0.1, 0.2], weight_decay=[0.01], epsilon_min=[0.3, 0.5])},
-    "medium": {"m = 3d": _bridge(range(10), bias=_BIASES, weight_decay=[0.01, 0.03], epsilon_min=[0.3, 0.5])},
+    "quick": {"m = 3d": _bridge(range(6), **_FOUR)},
+    "medium": {
+        "m = 3d": _bridge(range(10), **_MORE),
+        **{label: _bridge(range(10), **sizes, **_FOUR) for label, sizes in _OTHERS.items()},
+    },
     "paper": {
         "m = 3d": _bridge(range(10), bias=_BIASES, weight_decay=[0.003, 0.01, 0.03], epsilon_min=[0.2, 0.3, 0.5, 0.7]),
-        "m = 6d": _bridge(range(10), m=192, bias=_BIASES, weight_decay=[0.01, 0.03], epsilon_min=[0.3, 0.5]),
-        "batch 4": _bridge(range(10), batch=4, bias=_BIASES, weight_decay=[0.01, 0.03], epsilon_min=[0.3, 0.5]),
-        "batch 16": _bridge(range(10), batch=16, bias=_BIASES, weight_decay=[0.01, 0.03], epsilon_min=[0.3, 0.5]),
-        "rarer features": _bridge(range(10), active=0.03, bias=_BIASES, weight_decay=[0.01], epsilon_min=[0.3, 0.5]),
-        "d = 64": _bridge(
-            range(6), d=64, m=192, active=0.04, bias=_BIASES, weight_decay=[0.01], epsilon_min=[0.3, 0.5]
-        ),
+        **{label: _bridge(range(10), **sizes, **_MORE) for label, sizes in _OTHERS.items()},
     },
 }
 

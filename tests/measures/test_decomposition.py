@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -75,6 +77,36 @@ def test_span_records_the_coefficients_of_the_weights(trained):
     )
     np.testing.assert_allclose(projected.gamma, solution[..., :3], **close)
     np.testing.assert_allclose(projected.rho, solution[..., 3:], **close)
+
+
+def test_coefficients_are_of_all_updates_across_prunings():
+    """γ and ρ against the oracle's updates, each by least squares, added up; a pruning between adds nothing."""
+    every, first, steps = 7, 5, 40
+    fields = SMALL | {"n": 8, "sigma_p": 0.8, "learning_rate": 0.1, "K": 6, "prune_every": every, "first_prune": first}
+    made = Config(**fields, decomposition=True)
+    config = jax.tree.map(lambda v: jnp.asarray(v, {int: jnp.int32, float: jnp.float32}[type(v)]), made)
+    draw = jax.jit(EXPERIMENT.draw)(config, jax.random.key(7))
+    state = jax.jit(
+        lambda c, d, s: jax.lax.fori_loop(0, steps, lambda t, s: EXPERIMENT.step(c, d, s, t), s)
+    )(config, draw, EXPERIMENT.init(config, draw))  # fmt: skip
+    metrics = jax.jit(EXPERIMENT.measure)(config, draw, state)
+
+    problem, unpruned = reference.problem(config, draw), dataclasses.replace(made, first_prune=None)
+    vectors = np.concatenate([np.eye(24)[:3], problem.x[:, 1]])
+    scaled = vectors / (vectors**2).sum(1, keepdims=True)
+    weights, gathered, prunings = problem.weights, np.zeros((3, 4, 11)), 0
+    for t in range(steps):
+        if t >= first and (t - first) % every == 0:
+            weights, prunings = weights * reference.topk(weights, 6), prunings + 1
+        after = reference.train(unpruned, problem._replace(weights=weights), 1).weights
+        change = (after - weights).reshape(-1, 24)
+        gathered += np.linalg.lstsq(scaled.T, change.T, rcond=None)[0].T.reshape(3, 4, 11)
+        weights = after
+    assert prunings == 5
+    close = {"rtol": 1e-4, "atol": 1e-4 * np.abs(gathered).max()}
+    np.testing.assert_allclose(metrics.gamma, gathered[..., :3], **close)
+    np.testing.assert_allclose(metrics.rho_bar + metrics.rho_underbar, gathered[..., 3:], **close)
+    assert metrics.rho_max < gathered[..., 3:].max()  # of the last 5 updates only
 
 
 def test_signs_of_the_recorded_coefficients(trained):
