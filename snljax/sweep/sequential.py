@@ -1,7 +1,7 @@
-"""Factorisations of matrices in a batched program: one matrix after the other.
+"""Factorisations of matrices, and solutions by them, in a batched program: one matrix after the other.
 
 On CPU, JAX shares a batch of them out over the threads on which all devices run, and waits there: two devices that do
-so at once wait for each other for ever (seen with jaxlib 0.10 and batched LU decompositions).
+so at once wait for each other for ever (seen with jaxlib 0.10 and batches of LU decompositions and triangular systems).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import jax
 from snljax.sweep.rewriting import rewritten
 
 _NAMES = """
-    cholesky eig eigh geqrf geqp3 hessenberg householder_product lu qr schur svd symmetric_product tridiagonal
+    cholesky eig eigh geqrf geqp3 hessenberg householder_product lu ormqr qr schur svd symmetric_product
+    triangular_solve tridiagonal tridiagonal_solve
 """
 _FACTORISATIONS = frozenset(_NAMES.split())
 

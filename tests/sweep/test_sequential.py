@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import jax
 import jax.extend.core
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from harness import need_devices
 
 import snljax as snl
@@ -20,7 +22,24 @@ from snljax.sweep.network import Systems
 from snljax.sweep.rewriting import rewritten
 from snljax.sweep.sequential import one_by_one
 
-BATCHED_BY_LIBRARIES = ("lu", "cholesky", "eigh", "svd", "qr", "geqrf")
+BATCHED_BY_LIBRARIES = ("lu", "cholesky", "eigh", "svd", "qr", "geqrf", "triangular_solve")
+linalg = jax.lax.linalg
+CALLS_A_LIBRARY = {
+    "cholesky": lambda a: linalg.cholesky(a @ a.T),
+    "eig": lambda a: linalg.eig(a)[0],
+    "eigh": lambda a: linalg.eigh(a + a.T)[0],
+    "hessenberg": lambda a: linalg.hessenberg(a)[0],
+    "lu": lambda a: linalg.lu(a)[0],
+    "qr": lambda a: linalg.qr(a)[0],
+    "qr with pivots": lambda a: linalg.qr(a, pivoting=True)[0],
+    "schur": lambda a: linalg.schur(a)[0],
+    "solve": lambda a: jnp.linalg.solve(a, a[0]),
+    "lstsq": lambda a: jnp.linalg.lstsq(a, a[0])[0],
+    "svd": lambda a: linalg.svd(a)[1],
+    "triangular_solve": lambda a: linalg.triangular_solve(a, a, lower=True),
+    "tridiagonal": lambda a: linalg.tridiagonal(a + a.T)[0],
+    "tridiagonal_solve": lambda a: linalg.tridiagonal_solve(a[0].at[0].set(0), a[1], a[2].at[-1].set(0), a),
+}
 
 
 @jax.tree_util.register_dataclass
@@ -87,6 +106,17 @@ def test_its_numbers_are_those_of_numpy():
             np.testing.assert_allclose(one.solved, np.linalg.solve(regular, np.ones(5)), rtol=1e-3)
             np.testing.assert_allclose(one.roots, np.linalg.eigvalsh(regular), rtol=1e-4)
             np.testing.assert_allclose(one.largest, np.linalg.cholesky(regular).max(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("function", CALLS_A_LIBRARY.values(), ids=CALLS_A_LIBRARY)
+def test_no_call_of_a_library_is_of_a_batch(function):
+    """A batch would be shared out over threads that wait for each other: see `sequential`."""
+    jaxpr = one_by_one(jax.make_jaxpr(function)(jnp.eye(4)))
+    flat = jax.extend.core.jaxpr_as_fun(jaxpr)
+    text = jax.jit(jax.vmap(flat)).lower(jnp.ones((7, 4, 4))).as_text()
+    calls = [line for line in text.splitlines() if "@lapack_" in line]
+    assert calls
+    assert not [line for line in calls if re.search(r"tensor<7x", line)]
 
 
 def test_a_function_without_any_stays_itself():
