@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection
 from typing import Any, Literal, NamedTuple
 
@@ -75,7 +76,7 @@ def extract(
         scale: of the values between cells (with ``over`` of the interval, too), ``"linear"`` or ``"log"``; by default
             log for positive values whose name ends in loss or mse.
         log_axes: ``(along,)`` if its cells are interpolated in logarithms, ``()`` if not; by default if they are
-            evenly spaced in logarithms.
+            laid out so, as pictures draw them (1, 2, 4, 8; 1, 2, 5, 10, 20).
 
     Returns:
         Dataset on all other dimensions and ``crossing``, in ascending order, as many as the column with most has:
@@ -140,25 +141,34 @@ def edge(
     level: float,
     side: Literal["upper", "lower"],
     *,
+    inside: Literal["below", "above"] | None = None,
+    beyond: bool = False,
     scale: Scale | None = None,
     log_axes: Collection[str] | None = None,
 ) -> xr.DataArray:
-    """One crossing of each column: the last place where it rises to a level, or the first where it falls below.
+    """One crossing of each column: the last place where it leaves its good side of a level, or the first it enters at.
 
     As `extract` finds them. It is NaN if there is none, its place is unknown, or unknown cells can hide a later one:
-    those at the end, after a last known cell below the level (``"upper"``); an earlier one: those at the start,
-    before a first known cell below it (``"lower"``).
+    those at the end, after a last known cell on the good side (``"upper"``); an earlier one: those at the start,
+    before a first known cell on it (``"lower"``).
 
     Args:
         values, along, level, scale, log_axes: as for `extract`.
-        side: ``"upper"`` is the last place where the quantity rises to the level (above it the quantity is too
-            large); ``"lower"`` the first place where it falls below.
+        side: ``"upper"`` is the last place where the quantity leaves the good side of the level; ``"lower"`` the first
+            place where it comes there.
+        inside: the good side. ``"below"``, of a loss, is the default: upper is where it rises to the level, lower
+            where it falls below. ``"above"``: upper is where it falls below, lower where it rises.
+        beyond: what a column has that is known throughout and has no such crossing: its edge is censored. By default
+            NaN, which means leave out: what is left is too low or too high. True: ∞ where the edge is beyond the last
+            cell, −∞ where it is before the first one, so that a mean, which nobody knows, is no number either; medians
+            and `plotting.points` can do with them.
 
     Returns:
-        The place for every other index, with the name of the coordinate.
+        The place for every other index, with the name of the coordinate. Where inside is left to the default, a
+        warning tells if all columns of an accuracy cross the level the other way only.
 
     Raises:
-        ValueError: as `extract`, or if the side is another.
+        ValueError: as `extract`, or if side or inside is another.
 
     Example:
         >>> import xarray as xr
@@ -167,21 +177,41 @@ def edge(
         (15.0, 35.0)
         >>> float(edge(loss.where(loss.K != 30), "K", 2.0, "upper"))
         nan
+        >>> accuracy = xr.DataArray([1.0, 1.0, 0.8, 0.6], dims="K", coords={"K": [10, 20, 30, 40]})
+        >>> float(edge(accuracy, "K", 0.9, "upper", inside="above"))
+        25.0
+        >>> float(edge(accuracy, "K", 0.5, "upper", inside="above", beyond=True))
+        inf
     """
     if side not in ("upper", "lower"):
         raise ValueError(f"side: {side!r}; allowed: upper, lower")
+    if inside not in (None, "below", "above"):
+        raise ValueError(f"inside: {inside!r}; allowed: below, above")
     values, on = _on_scales(values, along, level, scale, log_axes)
-    wanted, end = (1, -1) if side == "upper" else (-1, 0)
+    end, good = (-1 if side == "upper" else 0), inside == "above"
+    wanted = 1 if (side == "upper") != good else -1
+    ways: set[int] = set()
 
     def one(row: np.ndarray) -> float:
         found = _walk(row, on)
-        if (found.hiding[end] and not found.ends[end]) or wanted not in found.rising:
+        ways.update(found.rising)
+        if found.hiding[end] and found.ends[end] == good:
             return np.nan
-        places = [p for p, rising in zip(found.places, found.rising, strict=True) if rising == wanted]
-        return float(on.back(places[end]))
+        if wanted in found.rising:
+            places = [p for p, rising in zip(found.places, found.rising, strict=True) if rising == wanted]
+            return float(on.back(places[end]))
+        if not beyond or found.hiding.any():
+            return np.nan
+        return np.inf if (found.ends[end] == good) == (side == "upper") else -np.inf
 
     found = xr.apply_ufunc(on.metric, values)
     found = xr.apply_ufunc(one, found, input_core_dims=[[along]], vectorize=True, output_dtypes=[float])
+    if inside is None and ways == {-wanted} and str(values.name).endswith("accuracy"):
+        way = "rises to" if wanted == 1 else "falls below"
+        text = (
+            f"edge: {values.name} nowhere {way} {level:g} along {along}; for where it does the reverse, inside='above'"
+        )
+        warnings.warn(text, stacklevel=2)
     return found.rename(along).drop_attrs(deep=False).assign_attrs(values[along].attrs)
 
 

@@ -45,7 +45,8 @@ def contours(
         level: a finite number.
         scale: of the values between cells, ``"linear"`` or ``"log"``; by default log for positive values whose name
             ends in loss or mse.
-        log_axes: those of x and y that are interpolated in logarithms; by default those evenly spaced in them.
+        log_axes: those of x and y that are interpolated in logarithms; by default those laid out so,
+            as pictures draw them (1, 2, 4, 8; 1, 2, 5, 10, 20).
 
     Returns:
         The lines, in the order of the other dimensions; none where the level is not crossed.

@@ -49,7 +49,10 @@ def log_axes_of(values: xr.DataArray, axes: Collection[str], log_axes: Collectio
 
 
 def is_geometric(at: np.ndarray) -> bool:
-    """Whether numbers in order are even in their logarithm, and not in themselves: heatmaps draw such axes so too.
+    """Whether numbers in order are laid out in their logarithm rather than in themselves; pictures draw such axes so.
+
+    That is if their logarithms are even and they themselves are not, or if they span a factor of ten or more and the
+    largest step over the smallest is four times less in logarithms: 1, 2, 5, 10, 20, and what was rounded.
 
     Args:
         at: shape (cells,), ascending.
@@ -60,11 +63,17 @@ def is_geometric(at: np.ndarray) -> bool:
     Example:
         >>> is_geometric(np.array([1.0, 2.0, 4.0])), is_geometric(np.array([1.0, 2.0, 3.0]))
         (True, False)
+        >>> is_geometric(np.array([2, 8, 30, 80, 200])), is_geometric(np.array([1, 2, 10]))
+        (True, False)
     """
     if len(at) < 3 or at.min() <= 0:
         return False
-    uneven, uneven_in_log = (np.ptp(steps) / steps.mean() for steps in (np.diff(at), np.diff(np.log(at))))
-    return bool(uneven_in_log < 0.1 < uneven)
+    steps, in_log = np.diff(at), np.diff(np.log(at))
+    uneven, uneven_in_log = (np.ptp(each) / each.mean() for each in (steps, in_log))
+    if uneven_in_log < 0.1 < uneven:
+        return True
+    wide = at[-1] >= 10 * at[0] and steps.min() > 0
+    return bool(wide and steps.max() * in_log.min() >= 4 * in_log.max() * steps.min())
 
 
 def ascending(values: xr.DataArray, name: str, axis: str) -> np.ndarray:

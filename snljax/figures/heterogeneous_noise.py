@@ -100,7 +100,7 @@ def _border(ax: Any, **curve: Any) -> None:
 
 def _near_optimal(ds: xr.Dataset, along: str) -> float:
     """Where the mean test accuracy of a row becomes near-optimal; NaN if it does not."""
-    return float(boundary.edge(ds.test_accuracy.mean("seed"), along, NEAR_OPTIMAL, "upper"))
+    return float(boundary.edge(ds.test_accuracy.mean("seed"), along, NEAR_OPTIMAL, "upper", inside="below"))
 
 
 def _place(ds: xr.Dataset, name: str) -> str:
@@ -199,7 +199,7 @@ def check_edge(ds: xr.Dataset, label: str) -> list[Claim]:
         where = f"‖u‖ = {float(cell.u_norm):g}, Γ = {float(cell.noise_correlation):g}"
         rule = on_side(cell, wanted, f"test accuracy against {NEAR_OPTIMAL:g} at {where}")
         claims.append(Claim.of(text, cite("001", f"{source}, statement {place}"), rule))
-    edge = boundary.edge(ds.test_accuracy, "u_norm", NEAR_OPTIMAL, "upper")
+    edge = boundary.edge(ds.test_accuracy, "u_norm", NEAR_OPTIMAL, "upper", inside="below")
     sizes = [setting(ds, name) for name in ("samples_per_class", "d", "num_classes")]
     border = theory.signal_strength_for_ratio(1.0, ds.noise_correlation.values, *sizes)
     exponent = _exponent(edge.assign_coords(border=("noise_correlation", border)), "border")
@@ -270,7 +270,7 @@ def draw_size(datasets: Datasets) -> dict[str, Any]:
         _accuracy_map(noise, "noise_correlation", "samples_per_class", right, f"{reading}: (b) no feature")
         _noise_border(noise, "samples_per_class", -1, right)
         for ax, ds, along in ((left, feature, "u_norm"), (right, noise, "noise_correlation")):
-            needed = boundary.edge(ds.test_accuracy.mean("seed"), along, _halfway(ds), "upper")
+            needed = boundary.edge(ds.test_accuracy.mean("seed"), along, _halfway(ds), "upper", inside="below")
             _border(ax, x=needed, y=ds.samples_per_class, ls=":", color="k", label=f"accuracy {_halfway(ds):g}")
     plotting.legend(fig, columns=2)
     return {"sample-size-heatmap": fig}
@@ -315,7 +315,7 @@ def _size_claims(feature: xr.Dataset, noise: xr.Dataset, reading: str) -> list[C
 
 def _order(ds: xr.Dataset, along: str) -> xr.DataArray:
     """Exponent of the number of samples in what half of the way needs, of seeds that get there with every number."""
-    needed = boundary.edge(ds.test_accuracy, along, _halfway(ds), "upper")
+    needed = boundary.edge(ds.test_accuracy, along, _halfway(ds), "upper", inside="below")
     return _exponent(needed.where(needed.notnull().all("samples_per_class")), "samples_per_class")
 
 

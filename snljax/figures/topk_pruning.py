@@ -66,7 +66,7 @@ def draw_heatmap(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
     for (left, right), reading in zip(axes, readings, strict=True):
         ds = datasets[reading]
         loss = ds.test_loss.mean("seed", keep_attrs=True)
-        plotting.heatmap(loss, x="sigma_p", y="K", log=True, status=ds.status, ax=left)
+        plotting.heatmap(loss, x="sigma_p", y="K", threshold=THRESHOLD, log=True, status=ds.status, ax=left)
         plotting.threshold_map(loss, x="sigma_p", y="K", threshold=THRESHOLD, status=ds.status, ax=right)
         sigma_p = np.linspace(float(ds.sigma_p.min()), float(ds.sigma_p.max()), 400)
         for curve, label, style, color in (
@@ -75,8 +75,6 @@ def draw_heatmap(datasets: dict[str, xr.Dataset]) -> dict[str, Any]:
             (theory.over_pruning_bound(sigma_p, setting(ds, "d")), "Theorem 4.5", ":", 6),
         ):
             plotting.reference(right, x=sigma_p, y=curve, label=label, ls=style, color=plotting.COLORS[color])
-        half_cell = 0.5 * float(ds.K[1] - ds.K[0])
-        right.set_ylim(float(ds.K.min()) - half_cell, float(ds.K.max()) + half_cell)
         right.legend(loc="center left")
         left.set_title(f"{reading}: {setting(ds, 'steps')} steps, mean of {ds.sizes['seed']} seeds")
         right.set_title(rf"blue: $L_\mathcal{{D}} < {THRESHOLD:g}$")
@@ -258,7 +256,7 @@ def check_protocols(datasets: dict[str, xr.Dataset]) -> list[Claim]:
     for i, name in enumerate(_protocol_names(ds.test_loss)):
         loss = ds.test_loss.isel(protocol=i)
         rule = above(fall(loss), 0.0, FALL, "some")
-        lower = boundary.edge(loss, "K", THRESHOLD, "lower").mean("seed", skipna=False)  # where each seed crosses
+        lower = boundary.edge(loss, "K", THRESHOLD, "lower", log_axes=()).mean("seed", skipna=False)  # of all seeds
         crossings = [
             f"K = {float(v):.3g} at σ_p = {float(s):g}"
             for s, v in zip(lower.sigma_p, lower, strict=True)

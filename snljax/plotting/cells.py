@@ -1,4 +1,4 @@
-"""Cells on two axes: where each begins and ends, whether an axis is logarithmic, and which cells are hatched."""
+"""Cells on two axes, which may be logarithmic or of names, and which of them are hatched."""
 
 from __future__ import annotations
 
@@ -9,48 +9,55 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from snljax.boundary.scales import is_geometric
+from snljax.plotting.axis import edges, fit_ticks, is_named, places
 from snljax.variables import DIVERGED
 
 
 def oriented(values: xr.DataArray, x: str, y: str) -> xr.DataArray:
-    """Rows along y and columns along x, both ascending; ValueError if there are other dimensions."""
+    """Rows along y and columns along x, numbers ascending and names as they stand.
+
+    ValueError if there are other dimensions, or numbers along one that are not all different and finite.
+    """
     if set(values.dims) != {x, y}:
         extra = ", ".join(str(d) for d in values.dims if d not in (x, y))
         missing = ", ".join(d for d in (x, y) if d not in values.dims)
         problem = f"lacks {missing}" if missing else f"also has {extra}"
         raise ValueError(f"values: {problem}; allowed: the two dimensions {x} and {y} (average or select the rest)")
-    return values.transpose(y, x).sortby([x, y])
+    for argument, name in (("x", x), ("y", y)):
+        at = places(values[name])
+        if not np.isfinite(at).all() or len(np.unique(at)) < len(at):
+            raise ValueError(
+                f"{argument}: values of {name!r} are not all different, finite numbers; allowed: each once"
+            )
+    return _ascending(values, x, y)
+
+
+def _ascending(values: xr.DataArray, x: str, y: str) -> xr.DataArray:
+    return values.transpose(y, x).sortby([d for d in (x, y) if not is_named(values[d])])
 
 
 def cells(ax: Axes, grid: xr.DataArray, x: str, y: str, **style: Any) -> Any:
-    """A rectangle for each value of an oriented grid, on axes that are logarithmic where the places are even so."""
-    if is_geometric(np.asarray(grid[x], float)):
-        ax.set_xscale("log")
-    if is_geometric(np.asarray(grid[y], float)):
-        ax.set_yscale("log")
+    """A rectangle for each value of an oriented grid; the axes take its scales and end where it does.
+
+    What is drawn over it leaves them so.
+    """
+    for axis, name in (("x", x), ("y", y)):
+        if not is_named(grid[name]) and is_geometric(places(grid[name])):
+            ax.set(**{f"{axis}scale": "log"})
+    x_edges, y_edges = edges(grid[x]), edges(grid[y])
     # Rasterised: a vector page of 10,000 cells is slow to open.
-    return ax.pcolormesh(edges(grid[x]), edges(grid[y]), grid, shading="flat", rasterized=True, **style)
+    mesh = ax.pcolormesh(x_edges, y_edges, grid, shading="flat", rasterized=True, **style)
+    ax.set(xlim=x_edges[[0, -1]], ylim=y_edges[[0, -1]])
+    ax.autoscale(False)
+    fit_ticks(ax.xaxis, grid[x])
+    fit_ticks(ax.yaxis, grid[y])
+    return mesh
 
 
 def hatched(ax: Axes, status: xr.DataArray, x: str, y: str, **style: Any) -> None:
     """Hatches over the cells in which any network diverged."""
-    bad = (status == DIVERGED).any([d for d in status.dims if d not in (x, y)]).transpose(y, x).sortby([x, y])
+    bad = _ascending((status == DIVERGED).any([d for d in status.dims if d not in (x, y)]), x, y)
     if bad.any():
         only = np.ma.masked_equal(bad.values.astype(float), 0.0)
-        look = {"hatch": "////", "alpha": 0.0, "edgecolor": "0.2", "lw": 0, **style}
+        look = {"hatch": "////", "facecolor": "none", "edgecolor": "0.2", "lw": 0, "label": "diverged", **style}
         ax.pcolor(edges(bad[x]), edges(bad[y]), only, **look)
-
-
-def edges(at: Any) -> np.ndarray:
-    """Half way between ascending neighbours on the axis that is drawn, and as far beyond the first and the last."""
-    at = np.asarray(at, float)
-    if is_geometric(at):
-        return np.exp(_half_way(np.log(at)))
-    return _half_way(at)
-
-
-def _half_way(at: np.ndarray) -> np.ndarray:
-    if len(at) == 1:
-        return np.array([at[0] - 0.5, at[0] + 0.5])
-    middle = (at[1:] + at[:-1]) / 2
-    return np.concatenate([[2 * at[0] - middle[0]], middle, [2 * at[-1] - middle[-1]]])

@@ -49,7 +49,7 @@ def label_of(values: xr.DataArray, name: str | None = None) -> str:
 
 
 def short_label_of(values: xr.DataArray, name: str | None = None) -> str:
-    """The label of a coordinate, or of the values, where there is little room: ``symbol``, else the name it has.
+    """The label where there is little room: ``symbol``; else a coordinate's own, and of the values their name.
 
     Args:
         values, name: as for `label_of`.
@@ -62,8 +62,10 @@ def short_label_of(values: xr.DataArray, name: str | None = None) -> str:
         >>> short_label_of(loss), short_label_of(xr.DataArray([0.5], name="test_loss"))
         ('$L_D$', 'test loss')
     """
-    target = values if name is None else values[name]
-    return str(target.attrs.get("symbol") or str(target.name or "value").replace("_", " "))
+    symbol = (values if name is None else values[name]).attrs.get("symbol")
+    if symbol or name is None:
+        return str(symbol or str(values.name or "value").replace("_", " "))
+    return label_of(values, name)
 
 
 def fitted(label: str, ax: Axes, way: Literal["x", "y"]) -> str:
@@ -136,4 +138,14 @@ def shades(number: int) -> list[Any]:
 def entry_of(values: xr.DataArray, name: str) -> str:
     """The legend entry of values at one value of a coordinate: a kind speaks for itself, a number needs its name."""
     value = values[name].item()
-    return value if isinstance(value, str) else f"{label_of(values, name)} = {value:g}"
+    return value if isinstance(value, str) else f"{label_of(values, name)} = {number(value)}"
+
+
+def number(value: Any) -> str:
+    """A number as short as it can be told, or a name or truth value as it is.
+
+    Example:
+        >>> number(0.5), number(20.0), number(True), number("random")
+        ('0.5', '20', 'True', 'random')
+    """
+    return str(value) if isinstance(value, (str, bool, np.bool_)) else f"{value:g}"

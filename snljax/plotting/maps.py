@@ -11,6 +11,7 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 
 from snljax.plotting.cells import cells, hatched, oriented
 from snljax.plotting.labels import fitted, label_of
+from snljax.plotting.levels import casing, level_line
 from snljax.plotting.pages import axes_or_new
 
 BELOW, ABOVE = "#2C7FB8", "#FFFFD9"  # blue and light yellow, as the papers draw thresholds
@@ -29,22 +30,24 @@ def heatmap(
 ) -> Axes:
     """A phase diagram in colour, with a colour bar.
 
-    An axis whose values are evenly spaced in their logarithm is logarithmic.
+    An axis whose numbers are laid out in their logarithm is logarithmic (`boundary.scales.is_geometric`), names stand
+    in their order, and the axes end with the cells: what is drawn over them leaves limits and labels as they are.
 
     Args:
-        values: two dimensions, x and y (take the mean over seeds first).
+        values: two dimensions, x and y (take the mean over seeds first). Unknown cells, NaN, stay blank.
         x, y: the dimensions along the axes.
-        threshold: draw the line where the values cross this level.
+        threshold: draw the line where the values cross this level, as `boundary.contours` finds it.
         log: logarithmic colours; values must be positive.
         limits: of the colours; default the data's.
-        status: ``ds.status``; cells in which any seed diverged are hatched.
+        status: ``ds.status``; cells in which any seed diverged are hatched, "diverged" in a legend.
         ax: draw here; default a new figure.
 
     Returns:
         The Axes.
 
     Raises:
-        ValueError: if the values have other dimensions than x and y.
+        ValueError: if the values have other dimensions than x and y, numbers along one are not all different, or log
+            is asked for values, or limits, that are not positive.
 
     Example:
         >>> import xarray as xr
@@ -54,16 +57,12 @@ def heatmap(
         'K'
     """
     grid = oriented(values, x, y)
+    norm = _colours(grid, log, limits)
     ax = axes_or_new(ax)
-    low, high = limits or (float(grid.min()), float(grid.max()))
-    empty = np.isnan(low)  # of nothing but NaN there is no scale
-    norm = LogNorm(low, high) if log and not empty else Normalize(low, high)
     mesh = cells(ax, grid, x, y, norm=norm, cmap="viridis")
-    ax.figure.colorbar(mesh, ax=ax, label=fitted(label_of(values), ax, "y"))
-    crossed = threshold is not None and float(grid.min()) < threshold <= float(grid.max())
-    if crossed and min(grid.shape) > 1:  # a line needs two rows and two columns
-        lines = ax.contour(grid[x], grid[y], grid, levels=[threshold], colors="white", linewidths=1.5)
-        ax.clabel(lines, fmt=f"{threshold:g}", fontsize="small")
+    bar = ax.figure.colorbar(mesh, ax=ax, label=fitted(label_of(values), ax, "y"))
+    if threshold is not None and level_line(ax, grid, x, y, threshold, written=True):
+        bar.ax.axhline(threshold, color="k", lw=1.0, path_effects=casing(1.0))
     _finish(ax, values, x, y, status)
     return ax
 
@@ -77,7 +76,7 @@ def threshold_map(
     status: xr.DataArray | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Cells below a threshold in blue, the others in light yellow.
+    """Cells below a threshold in blue, the others in light yellow, and between them the line of the threshold.
 
     Args:
         values: two dimensions, x and y.
@@ -90,12 +89,20 @@ def threshold_map(
         The Axes.
 
     Raises:
-        ValueError: if the values have other dimensions than x and y.
+        ValueError: if the values have other dimensions than x and y, or numbers along one are not all different.
+
+    Example:
+        >>> import xarray as xr
+        >>> loss = xr.DataArray([[1.0, 3.0], [2.0, 4.0]], dims=("sigma_p", "K"),
+        ...                     coords={"sigma_p": [0.5, 1.0], "K": [20, 100]}, name="test_loss")
+        >>> threshold_map(loss, x="sigma_p", y="K", threshold=2.5).collections[0].get_array().tolist()
+        [[0.0, 0.0], [1.0, 1.0]]
     """
     grid = oriented(values, x, y)
     ax = axes_or_new(ax)
     above = (grid >= threshold).where(grid.notnull())
     cells(ax, above, x, y, cmap=ListedColormap([BELOW, ABOVE]), vmin=0, vmax=1)
+    level_line(ax, grid, x, y, threshold, written=False)
     _finish(ax, values, x, y, status)
     return ax
 
@@ -137,6 +144,17 @@ def matrix(
             ax.text(j, i, form.format(value), ha="center", va="center", size="small", color="w" if dark else "k")
     ax.figure.colorbar(image, ax=ax, label=label_of(values))
     return ax
+
+
+def _colours(grid: xr.DataArray, log: bool, limits: tuple[float, float] | None) -> Normalize:
+    """From the least to the most of the finite values."""
+    known = grid.values[np.isfinite(grid.values)]
+    if limits is None and not known.size:
+        return Normalize(0, 1)  # of nothing but NaN there is no scale
+    low, high = limits or (float(known.min()), float(known.max()))
+    if log and low <= 0:
+        raise ValueError(f"log: {grid.name or 'values'} from {low:g}; allowed: positive values, or log=False")
+    return LogNorm(low, high) if log else Normalize(low, high)
 
 
 def _finish(ax: Axes, values: xr.DataArray, x: str, y: str, status: xr.DataArray | None) -> None:

@@ -14,15 +14,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import PathPatch
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 from numpy.typing import ArrayLike
 
-from snljax.boundary.lines import contours
 from snljax.boundary.scales import Scale, is_geometric
+from snljax.plotting.axis import edges
 from snljax.plotting.bands import between
-from snljax.plotting.cells import cells, edges, hatched
+from snljax.plotting.cells import cells, hatched
 from snljax.plotting.labels import COLORS, short_label_of, width_of
+from snljax.plotting.levels import casing, lines_of
 from snljax.plotting.plane import Plane
 from snljax.plotting.regions import roomy_places
 
@@ -30,7 +29,6 @@ LEVEL_STYLES: tuple[Any, ...] = ("-", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))  # of 
 _TINTS = ListedColormap(["#C9C5DA", "#DDDDDD", "#F7F5CF"])  # below, open, above: viridis' ends and grey, near white
 _THEORY_COLORS = (COLORS[1], COLORS[3], COLORS[4])  # what viridis has none of
 _DOT = 2.2  # points, at most
-_GAP = np.full((1, 2), np.nan)
 
 
 class Curve(NamedTuple):
@@ -76,16 +74,13 @@ def draw_panel(ax: Axes, whole: Plane, here: xr.Dataset, looks: Looks) -> Any:
         if looks.band and whole.seeds[1] > 1:
             _bands(ax, whole, here)
         _stipple(ax, whole, here)
-    hatched(ax, here["status"], x, y, label="diverged", alpha=None, facecolor="none", zorder=2)
+    hatched(ax, here["status"], x, y, zorder=2)
     if not whole.cells["trained"].all():
         _outline(ax, whole, here)
     for color, curve in zip(cycle(_THEORY_COLORS), looks.theory, strict=False):
         look: dict[str, Any] = {"color": color, "ls": "-" if curve.fitted else "--", "label": curve.label}
         places: tuple[Any, Any] = (curve.x, curve.y)
         ax.plot(*places, lw=1.2, path_effects=casing(1.2), zorder=5, **look)
-    ax.set(xlim=edges(here[x])[[0, -1]], ylim=edges(here[y])[[0, -1]])
-    _ticked(ax.xaxis, here[x])
-    _ticked(ax.yaxis, here[y])
     if looks.names:
         _name_regions(ax, whole, here, looks.names)
     return mesh
@@ -98,17 +93,12 @@ def _shown(mean: xr.DataArray, norm: Normalize) -> xr.DataArray:
     return mean.where(~np.isposinf(mean), high + reach).where(~np.isneginf(mean), low - reach)
 
 
-def casing(width: float) -> list[Any]:
-    """A white rim round a line of some points, so that it is seen on every colour."""
-    return [withStroke(linewidth=width + 1.2, foreground="white")]
-
-
 def _boundaries(ax: Axes, whole: Plane, here: xr.Dataset) -> None:
     mean = here["mean"].rename(whole.metric)
     who = "mean " if whole.seeds[1] > 1 else ""
     for look, level in zip(cycle(LEVEL_STYLES), whole.levels, strict=False):
         scale = _scale(whole, here, level)
-        line = _lines(_within_reach(mean, level, scale), whole, level, scale)
+        line = lines_of(_within_reach(mean, level, scale), whole.x, whole.y, level, scale)
         if len(line):
             label = f"{who}{short_label_of(mean)} = {level:g}"
             ax.plot(*line.T, color="k", ls=look, lw=1.4, label=label, path_effects=casing(1.4), zorder=6)
@@ -135,14 +125,6 @@ def _least(mean: xr.DataArray) -> float:
     return float(mean.where(np.isfinite(mean)).min())
 
 
-def _lines(values: xr.DataArray, whole: Plane, level: float, scale: Scale) -> np.ndarray:
-    """All lines of a level, (points, 2), with a row of NaN behind each."""
-    if min(values.shape) < 2:
-        return np.empty((0, 2))
-    found = contours(values, whole.x, whole.y, level, scale=scale)
-    return np.concatenate([part for line in found for part in (line.points, _GAP)] or [np.empty((0, 2))])
-
-
 def _bands(ax: Axes, whole: Plane, here: xr.Dataset) -> None:
     """The area between the lines of the two ends of the interval, and these lines."""
     fewest, most = whole.seeds
@@ -158,7 +140,7 @@ def _bands(ax: Axes, whole: Plane, here: xr.Dataset) -> None:
             ax.fill([], [], fc="#DDDDDD", ec="k", lw=0.5, label=f"95 % t interval over {seeds} seeds")  # for the legend
             ax.add_patch(PathPatch(area, fc="white", alpha=0.45, lw=0, zorder=3))
             for end in (low, high):
-                ax.plot(*_lines(end, whole, level, scale).T, color="k", lw=0.5, zorder=3)
+                ax.plot(*lines_of(end, whole.x, whole.y, level, scale).T, color="k", lw=0.5, zorder=3)
 
 
 def _stipple(ax: Axes, whole: Plane, here: xr.Dataset) -> None:
@@ -184,17 +166,6 @@ def _outline(ax: Axes, whole: Plane, here: xr.Dataset) -> None:
     label = f"trained: {int(total.sum())} of {total.size} cells"
     lines = LineCollection([*upright, *level], colors="0.25", linewidths=0.35, label=label, zorder=2)
     ax.add_collection(lines, autolim=False)
-
-
-def _ticked(axis: Any, at: xr.DataArray) -> None:
-    """Ticks at whole numbers where cells are, and plain numbers on a logarithmic axis of few decades."""
-    if axis.get_scale() == "linear":
-        if at.dtype.kind in "iu":
-            axis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-    elif at.min() >= 1e-3 and at.max() < 1e5 and at.max() < 1e3 * at.min():
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.set_minor_formatter(NullFormatter())
 
 
 def _name_regions(ax: Axes, whole: Plane, here: xr.Dataset, names: Sequence[str]) -> None:

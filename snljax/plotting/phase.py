@@ -15,10 +15,11 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 
 from snljax.boundary.scales import is_geometric
-from snljax.plotting.cells import edges
-from snljax.plotting.labels import fitted, label_of, short_label_of
+from snljax.plotting.axis import edges
+from snljax.plotting.labels import fitted, label_of, number, short_label_of
+from snljax.plotting.levels import casing
 from snljax.plotting.pages import Width, legend, panels, style
-from snljax.plotting.panel import LEVEL_STYLES, Curve, Looks, casing, draw_panel
+from snljax.plotting.panel import LEVEL_STYLES, Curve, Looks, draw_panel
 from snljax.plotting.plane import Plane, plane
 
 
@@ -92,8 +93,7 @@ def phase_map(
             here = whole.cells if facet is None else whole.cells.isel({facet: i})
             mesh = draw_panel(panel, whole, here, looks)
             if facet is not None:
-                value = here[facet].item()
-                entry = f"{short_label_of(here[facet])} = {value if isinstance(value, str) else format(value, 'g')}"
+                entry = f"{short_label_of(here['mean'], facet)} = {number(here[facet].item())}"
                 panel.set_title(fitted(entry, panel, "x"))
         _labelled(axes, columns, whole)
         _colour_bar(mesh, axes, columns, whole, extend)
@@ -159,7 +159,7 @@ def _page(whole: Plane, width: Width) -> tuple[Figure, list[Axes], int]:
     count = 1 if whole.facet is None else whole.cells.sizes[whole.facet]
     rows = -(-count // (2 if width == "column" else 4))
     columns = -(-count // rows)
-    ratio = 0.9 if columns > 1 or width == "column" else 0.6
+    ratio = 0.6 if columns == 1 and width == "page" else 0.9 if columns == 1 or width == "page" else 1.3
     fig, axes = panels(rows, columns, width=width, ratio=ratio, sharex=True, sharey=True)
     for spare in axes.flat[count:]:
         spare.remove()

@@ -35,6 +35,60 @@ def test_lower_and_upper_are_told_apart_and_missing_ones_are_nan():
     np.testing.assert_allclose(boundary.edge(loss, "K", 2.0, "lower"), [1.5, np.nan, np.nan])
 
 
+def test_falling_quantities_have_edges_too():
+    """Where an accuracy is above its level, the error is below its own: the same edges, and NaN where it has none."""
+    error = np.array([[3, 1, 3, 1, 1, 3, 4], [1, 1, 1, 3, 3, 3, 3], [3, 3, 3, 1, 1, 1, 1], [1] * 7, [3] * 7])
+    error = xr.DataArray(error, dims=("case", "K"), coords={"K": np.arange(1.0, 8.0)})
+    for side in ("upper", "lower"):
+        for beyond in (False, True):
+            found = boundary.edge(4.5 - error, "K", 2.5, side, inside="above", beyond=beyond)
+            np.testing.assert_allclose(found, boundary.edge(error, "K", 2.0, side, beyond=beyond))
+    falling = _row([1.0, 0.9, 0.5, 0.1], [10, 20, 30, 40], "accuracy")
+    assert float(boundary.edge(falling, "K", 0.7, "upper", inside="above")) == 25.0
+    found = boundary.extract(falling, "K", 0.7)
+    assert (found.K.values.tolist(), found.rising.values.tolist()) == ([25.0], [-1])
+
+
+@pytest.mark.parametrize(
+    ("row", "upper", "lower"),
+    [
+        ([1, 1, 3], 25, -np.inf),
+        ([3, 1, 1], np.inf, 15),
+        ([1, 1, 1], np.inf, -np.inf),
+        ([3, 3, 3], -np.inf, np.inf),
+        ([1, 3, 1], 15, 25),
+        ([1, np.nan, 1], np.inf, -np.inf),  # which holds none
+        ([1, 1, np.nan], np.nan, np.nan),
+        ([np.nan, 3, 3], np.nan, np.nan),
+        ([1, np.nan, 3], np.nan, np.nan),
+        ([np.nan] * 3, np.nan, np.nan),
+    ],
+)
+def test_edges_that_are_not_within_the_axis_lie_beyond_one_of_its_ends(row, upper, lower):
+    for side, expected in (("upper", upper), ("lower", lower)):
+        values = xr.concat([_row(row, [10, 20, 30]), _row([3, 1, 3], [10, 20, 30])], "case")
+        found = boundary.edge(values, "K", 2.0, side, beyond=True)
+        np.testing.assert_array_equal(found, [expected, 25.0 if side == "upper" else 15.0])
+        without = boundary.edge(values, "K", 2.0, side)
+        np.testing.assert_array_equal(without[0], expected if np.isfinite(expected) else np.nan)
+
+
+def test_an_accuracy_without_edges_because_it_falls_is_said():
+    falling = _row([1.0, 0.9, 0.5, 0.1], name="test_accuracy")
+    with pytest.warns(UserWarning, match=r"test_accuracy nowhere rises to 0.7 along K; .* inside='above'"):
+        assert np.isnan(boundary.edge(falling, "K", 0.7, "upper"))
+    with pytest.warns(UserWarning, match=r"nowhere falls below 0.7"):
+        assert np.isnan(boundary.edge(falling[::-1].assign_coords(K=falling.K), "K", 0.7, "lower"))
+    for quiet in (falling.rename("loss"), 7 + falling):  # which may well have none
+        assert np.isnan(boundary.edge(quiet, "K", 0.7, "upper"))
+    assert np.isnan(boundary.edge(falling, "K", 0.7, "upper", inside="below"))
+
+
+@pytest.mark.parametrize("inside", ["over", 1])
+def test_sides_of_a_level(one_line, inside):
+    one_line(lambda: boundary.edge(_row([1.0, 3.0]), "K", 2.0, "upper", inside=inside), f"inside: {inside!r}")
+
+
 def test_diverged_cells_do_not_make_a_boundary():
     assert np.isnan(boundary.edge(_row([1.0, np.nan, 3.0]), "K", 2.0, "upper"))
 
@@ -240,8 +294,17 @@ def test_what_is_a_logarithm_by_default(name, values, at, expected):
 
 
 def test_an_axis_that_could_be_either_is_linear():
-    assert is_geometric(np.array([1.0, 2, 4, 8]))
-    for at in ([100.0, 101, 102], [1.0, 2, 3], [-1.0, -2, -4], [1.0, 10.0], [1.0, 2, 10]):
+    for at in ([1.0, 2, 4, 8], [1, 2, 5, 10, 20], [2, 8, 30, 80, 200], [1, 2, 4, 7, 14, 27, 52, 100]):
+        assert is_geometric(np.array(at))
+    for at in (
+        [100.0, 101, 102],
+        [1.0, 2, 3],
+        [-1.0, -2, -4],
+        [1.0, 10.0],
+        [1.0, 2, 10],
+        [0.1, 0.2, 0.5, 1.0],
+        [1, 2, 2, 50],
+    ):
         assert not is_geometric(np.array(at))
 
 

@@ -165,7 +165,7 @@ def test_the_theorem_s_closing_steps_stand_beside_the_one_used(conventions, step
     assert {kind for _, kind in of(used, lines)} == {"pegr", "fgr"}
     for found in of(theorem, lines).values():
         assert [line[0, 0] for line in found] == list(steps)
-    assert {ax.get_xlim() for ax in axes} == {(-75.0, 1575.0)}  # also where they are beyond what was trained
+    assert {ax.get_xlim() for ax in axes} == {(0.0, 1500.0)}  # also where they are beyond what was trained
 
 
 @pytest.mark.parametrize(("own", "other"), [(SUMMED, PRINTED), (PRINTED, SUMMED)])

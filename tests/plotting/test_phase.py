@@ -325,6 +325,21 @@ def test_facets_share_colours_and_one_colour_bar():
     assert len(labels) == len({*labels}) == 4
 
 
+def test_panels_in_a_column_have_room_for_ticks_on_logarithmic_axes():
+    """There were none at all. Titles say truth values as they are."""
+    x, y = np.geomspace(1e-4, 1e-1, 4), [1, 2, 5, 10, 20, 50, 100]
+    ds = sweep(np.add.outer(np.arange(4.0), np.arange(7.0)), x=x, y=y).expand_dims(regrow=[True, False])
+    fig = phase_map(ds, level=4.0, facet="regrow")
+    left, right = fig.axes[:2]
+    assert [left.get_title(), right.get_title()] == ["regrow = True", "regrow = False"]
+    low, high = left.get_ylim()
+    inside = [t.label1 for t in left.yaxis.get_major_ticks() if low < t.get_loc() < high]
+    assert {"1", "10", "100"} <= {text.get_text() for text in inside}
+    boxes = [text.get_window_extent() for text in inside]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert left.get_window_extent().height > left.get_window_extent().width
+
+
 # --- page and files ----------------------------------------------------------------------------------
 
 
