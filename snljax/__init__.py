@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     )
     from snljax.describe import describe
     from snljax.experiment import Experiment, field, metric
+    from snljax.live import live
     from snljax.measures.memorization import influence_scores, noise_correlation
+    from snljax.report.dataset_page import report
     from snljax.reproduce import reproduce
     from snljax.reproduce_all import reproduce_all
     from snljax.stats import compare
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
     from snljax.sweep.engine import Interrupted, SweepError, sweep
     from snljax.sweep.files import StoreError
     from snljax.sweep.grid import Grid
+    from snljax.sweep.networks import TrainedNetwork, load_network, replay, train_one
     from snljax.sweep.verify import recompute
+    from snljax.tables import to_csv, to_latex, to_markdown
     from snljax.trace import trace
 
 __version__ = "0.1.0"
@@ -43,6 +47,7 @@ __all__ = [
     "Interrupted",
     "StoreError",
     "SweepError",
+    "TrainedNetwork",
     "boundary",
     "compare",
     "constraints",
@@ -51,6 +56,8 @@ __all__ = [
     "describe",
     "field",
     "influence_scores",
+    "live",
+    "load_network",
     "losses",
     "masks",
     "measures",
@@ -61,14 +68,20 @@ __all__ = [
     "papers",
     "plotting",
     "recompute",
+    "replay",
+    "report",
     "reproduce",
     "reproduce_all",
     "stats",
     "supervised",
     "sweep",
     "theory",
+    "to_csv",
+    "to_latex",
+    "to_markdown",
     "together",
     "trace",
+    "train_one",
     "zip",
 ]
 
@@ -79,29 +92,40 @@ _HOME = {
     "Interrupted": "snljax.sweep.engine",
     "StoreError": "snljax.sweep.files",
     "SweepError": "snljax.sweep.engine",
+    "TrainedNetwork": "snljax.sweep.networks",
     "compare": "snljax.stats",
     "describe": "snljax.describe",
     "field": "snljax.experiment",
     "influence_scores": "snljax.measures.memorization",
+    "live": "snljax.live",
+    "load_network": "snljax.sweep.networks",
     "metric": "snljax.experiment",
     "noise_correlation": "snljax.measures.memorization",
     "open_store": "snljax.sweep.dataset",
     "recompute": "snljax.sweep.verify",
+    "replay": "snljax.sweep.networks",
+    "report": "snljax.report.dataset_page",
     "reproduce": "snljax.reproduce",
     "reproduce_all": "snljax.reproduce_all",
     "supervised": "snljax.supervised.door",
     "sweep": "snljax.sweep.engine",
+    "to_csv": "snljax.tables",
+    "to_latex": "snljax.tables",
+    "to_markdown": "snljax.tables",
     "together": "snljax.sweep.axes",
     "trace": "snljax.trace",
+    "train_one": "snljax.sweep.networks",
     "zip": "snljax.sweep.axes",
 }
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'snljax' has no attribute {name!r}")
-    module = importlib.import_module(_HOME.get(name, f"snljax.{name}"))
-    return getattr(module, name) if name in _HOME else module
+if not TYPE_CHECKING:  # or a name that is not there would have any type
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module 'snljax' has no attribute {name!r}")
+        module = importlib.import_module(_HOME.get(name, f"snljax.{name}"))
+        return getattr(module, name) if name in _HOME else module
 
 
 def __dir__() -> list[str]:

@@ -7,13 +7,16 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import uuid
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from snljax import experiments, finding
 from snljax.variables import PENDING
 from snljax.wording import one_line
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from snljax.sweep.grid import Grid
+
+_DIGEST = "grid_digest"  # attribute of a file's Dataset
 
 
 def make_folder(folder: pathlib.Path) -> None:
@@ -31,15 +36,35 @@ def make_folder(folder: pathlib.Path) -> None:
         raise ValueError(f"out: {folder} cannot be made ({error.strerror}); allowed: a folder to write into") from None
 
 
-def digest(grid: Grid, record_every: int | None, precision: str) -> str:
+def named(grid: Grid) -> str:
+    """What files of a grid's results are called after: its experiment, one of your own by the name of its variable.
+
+    Example:
+        >>> from snljax.sweep.grid import Grid
+        >>> named(Grid("topk_pruning"))
+        'topk_pruning'
+    """
+    place = _place(grid)
+    name = grid.experiment.name if place is None else place.rpartition(":")[2]
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "grid"
+
+
+def _place(grid: Grid) -> str | None:
+    """Where an experiment that is not the package's stands, without the folder: that may be moved."""
+    place = finding.place_of(grid.experiment) if experiments.is_own(grid.experiment) else None
+    return None if place is None else place.rpartition("/")[2]
+
+
+def digest(grid: Grid, record_every: int | None, precision: str, traced: Mapping[str, Any] | None = None) -> str:
     """Eight digits that differ between runs whose Datasets differ.
 
     Args:
         grid: what is trained.
         record_every, precision: as for `sweep`.
+        traced: what else a trace is asked for.
 
     Returns:
-        Hexadecimal digits, which name a run's file and its hidden store.
+        Hexadecimal digits, which name a run's file and its hidden store, and stand in the file.
 
     Example:
         >>> from snljax.sweep.grid import Grid
@@ -47,7 +72,7 @@ def digest(grid: Grid, record_every: int | None, precision: str) -> str:
         >>> len(digest(grid, None, "highest")), digest(grid, None, "highest") == digest(grid, 5, "highest")
         (8, False)
     """
-    content = {
+    content: dict[str, Any] = {
         "experiment": grid.experiment.name,
         "reading": grid.reading,
         "settings": grid.settings(),
@@ -57,27 +82,36 @@ def digest(grid: Grid, record_every: int | None, precision: str) -> str:
         "precision": precision,
         "dtype": grid.checked_dtype,
     }
+    rest = {"place": _place(grid), "steps": grid.record_steps, "traced": traced}
+    content |= {name: value for name, value in rest.items() if value is not None}
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
 
-def writable(out: pathlib.Path, store: str | None) -> pathlib.Path:
+def signed(ds: xr.Dataset, digest: str) -> xr.Dataset:
+    """The Dataset with the digest of what it was asked for, by which `writable` knows its file again."""
+    return ds.assign_attrs({_DIGEST: digest})
+
+
+def writable(out: pathlib.Path, store: str | None, digest: str) -> pathlib.Path:
     """Where a netCDF file goes, looked at before anything is trained.
 
     Args:
         out: as it was asked for; its folder is made.
         store: folder of the store that is filled, if one was asked for.
+        digest: of what is to be written.
 
     Returns:
         out, or the file that it is a link to: that is replaced, not the link.
 
     Raises:
-        ValueError: if it cannot be written there.
+        ValueError: if it cannot be written there, or another result is there.
     """
     if out.suffix != ".nc":
         raise ValueError(f"out: {out} is not a netCDF file; allowed: a name that ends in .nc")
     out = out.resolve() if out.is_symlink() else out
     if out.is_dir() or (store is not None and out.resolve() == pathlib.Path(store).resolve()):
         raise ValueError(f"out: {out} is a folder; allowed: a free name, or a file to write over")
+    _refuse_another(out, digest)
     make_folder(out.parent)
     with _part(out) as part:
         try:
@@ -85,6 +119,33 @@ def writable(out: pathlib.Path, store: str | None) -> pathlib.Path:
         except OSError as error:
             raise _refused(out, error) from None
     return out
+
+
+def _refuse_another(out: pathlib.Path, digest: str, rest: str = "") -> None:
+    """ValueError if a file is there that holds anything but a result of that digest."""
+    if not out.exists():
+        return
+    import xarray
+
+    held = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scipy warns when it lets go of a file that is not netCDF
+        with contextlib.suppress(Exception), xarray.open_dataset(out) as ds:
+            held = ds.attrs.get(_DIGEST, held)
+    if held != digest:
+        what = "something else than a result of `snljax run`" if held is None else "the result of another grid"
+        raise ValueError(f"out: {out} holds {what}{rest}; allowed: another name, or that file moved away")
+
+
+def write_new(out: pathlib.Path, text: str) -> None:
+    """Write a text file that is not there yet; ValueError if it is."""
+    try:
+        with open(out, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise ValueError(f"out: {out} is there already; allowed: another name, or that file moved away") from None
+    except OSError as error:
+        raise _refused(out, error) from None
 
 
 def write(ds: xr.Dataset, out: pathlib.Path, kept: object) -> None:
@@ -98,6 +159,9 @@ def write(ds: xr.Dataset, out: pathlib.Path, kept: object) -> None:
     Raises:
         ValueError: if it cannot be written.
     """
+    rest = f"; all that was trained is kept in {kept}, and the same command goes on from there" if kept else ""
+    if _DIGEST in ds.attrs:  # another command may have written there meanwhile
+        _refuse_another(out, ds.attrs[_DIGEST], rest)
     with _part(out) as part:
         try:
             ds.to_netcdf(part, encoding=_wider_types(ds))
@@ -105,7 +169,6 @@ def write(ds: xr.Dataset, out: pathlib.Path, kept: object) -> None:
                 os.fsync(file.fileno())
             os.replace(part, out)
         except (OSError, ValueError, TypeError) as error:
-            rest = f"; all that was trained is kept in {kept}, and the same command goes on from there" if kept else ""
             raise _refused(out, error, rest) from None
 
 

@@ -11,8 +11,9 @@ import re
 import time
 from typing import Any, NamedTuple
 
-from snljax import figures, report
+from snljax import figures
 from snljax.output import make_folder
+from snljax.report import Section, page, section, to_html, to_markdown, verdicts
 from snljax.reproduce import reproduce
 from snljax.sweep import devices as local_devices
 from snljax.sweep.files import replace
@@ -32,7 +33,7 @@ class Reproduced(NamedTuple):
     pictures beside it. seconds: of this call, wall clock.
     """
 
-    sections: list[report.Section]
+    sections: list[Section]
     failed: dict[str, str]
     files: list[pathlib.Path]
     seconds: float
@@ -108,21 +109,21 @@ def _presets() -> tuple[dict[str, list[str]], dict[str, str]]:
 
 def _write(
     preset: str, out: pathlib.Path, trouble: dict[str, str], failed: dict[str, str], started: float
-) -> tuple[list[report.Section], list[pathlib.Path]]:
+) -> tuple[list[Section], list[pathlib.Path]]:
     """The page, in both forms. What an earlier call made is on it too, but not of a figure that fails now."""
     sections = [
-        report.section(name, out / f"{name}-{preset}", why, earlier=name not in failed) for name, why in trouble.items()
+        section(name, out / f"{name}-{preset}", why, earlier=name not in failed) for name, why in trouble.items()
     ]
-    blocks = report.page(preset, sections, _facts(time.perf_counter() - started))
+    blocks = page(preset, sections, _facts(time.perf_counter() - started))
     folder = out / f"{PAGE}-pictures"
     pictures = {folder / f"{name}.png": png for one in sections for name, png in one.pictures.items()}
     make_folder(folder)
     for file in {*folder.glob("*.png")} - {*pictures}:  # of another preset, or of a figure that is no more
         file.unlink()
     contents = {
-        out / f"{PAGE}.md": report.to_markdown(blocks, folder.name).encode(),
-        out / f"{PAGE}.html": report.to_html(blocks).encode(),
-        out / "VERDICTS.md": report.to_markdown(report.verdicts(sections), folder.name).encode(),
+        out / f"{PAGE}.md": to_markdown(blocks, folder.name).encode(),
+        out / f"{PAGE}.html": to_html(blocks).encode(),
+        out / "VERDICTS.md": to_markdown(verdicts(sections), folder.name).encode(),
         **pictures,
     }
     for file, content in contents.items():

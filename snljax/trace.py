@@ -85,6 +85,8 @@ def trace(
         >>> ds.side.shape, int((ds.status == 1).sum()) == ds.attrs["networks"] < grid.cells
         ((4, 16), True)
     """
+    if grid.record_steps is not None:
+        raise ValueError(f"steps: {list(grid.record_steps)}; allowed: one number, for a trace")
     dims = _dims(grid, x, y)
     shape = tuple(grid.shape[dim] for dim in _swept(grid))
     search = Search((shape[0], shape[1]), _lines(net), _seeds(grid, seeds))

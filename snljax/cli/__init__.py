@@ -36,10 +36,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _main(argv: list[str]) -> None:
     arguments = argparse.Namespace(command=None)
     try:
-        what, arranged = parsing.experiment_first(argv)
+        what, arranged = parsing.experiment_first(parsing.with_hyphens(argv))
+        if what is not None:
+            from snljax.sweep.devices import cores_as_devices
+
+            cores_as_devices()  # before a file of the user's is imported, which may start JAX
         arguments, unknown = parsing.parser(what).parse_known_args(arranged)
         if unknown:
             arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        arguments.argv = argv
         COMMANDS[arguments.command](arguments)
     except ValueError as error:
         print(f"snljax: {one_line(error)}", file=sys.stderr)

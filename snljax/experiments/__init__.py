@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from snljax import finding
 from snljax.wording import unknown
 
 if TYPE_CHECKING:
@@ -30,22 +32,66 @@ NAMES = {
 }
 
 
-def get(name: str) -> Experiment:
-    """The experiment of that name; ValueError with the nearest name if there is none.
+def get(name: str, folder: str | os.PathLike[str] = "") -> Experiment:
+    """The experiment of that name: the package's, an installed package's, or one of your own at a place.
 
     Args:
-        name: one of ``NAMES``, each a module here with an ``EXPERIMENT``.
+        name: one of ``NAMES``, each a module here with an ``EXPERIMENT``; the name of an entry point of the group
+            ``snljax.experiments``; or a place, see `finding.at`. The package's own go before others of their name.
+        folder: what the file of a place is relative to; default the working folder.
 
     Returns:
         The Experiment.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is none of that name (with the nearest), or it cannot be imported.
 
     Example:
         >>> get("topk_pruning").name
         'topk_pruning'
     """
-    if not isinstance(name, str) or name not in NAMES:
-        raise ValueError(unknown("experiment", name, NAMES))
-    return importlib.import_module(f"snljax.experiments.{name}").EXPERIMENT
+    if isinstance(name, str) and name in NAMES:
+        return importlib.import_module(f"snljax.experiments.{name}").EXPERIMENT
+    if isinstance(name, str):
+        place = name if finding.is_place(name) else finding.installed_at(name)
+        if place is not None:
+            return finding.at(place, folder)
+    known = [*NAMES, *(one.name for one in finding.installed())]
+    raise ValueError(f"{unknown('experiment', name, known)}, or {finding.PLACES}")
+
+
+def name_of(experiment: Experiment, folder: str | os.PathLike[str] = "") -> str:
+    """The name by which `get` finds an experiment, in another process too.
+
+    Args:
+        experiment: an Experiment.
+        folder: what the file of a place is relative to.
+
+    Returns:
+        One of ``NAMES``, or a place.
+
+    Raises:
+        ValueError: it is the value of no variable of a module, as those of a notebook.
+
+    Example:
+        >>> name_of(get("topk_pruning"))
+        'topk_pruning'
+    """
+    if is_own(experiment):
+        place = finding.place_of(experiment, folder)
+        if place is None:
+            raise ValueError(
+                f"experiment: {experiment.name} has no name outside this process; allowed: {finding.PLACES}"
+            )
+        return place
+    return experiment.name
+
+
+def is_own(experiment: Experiment) -> bool:
+    """Whether an experiment is none of the package's.
+
+    Example:
+        >>> is_own(get("topk_pruning")), is_own(get("topk_pruning")._replace(check=None))
+        (False, True)
+    """
+    return experiment.name not in NAMES or get(experiment.name) is not experiment

@@ -65,14 +65,17 @@ def section(name: str, folder: pathlib.Path, trouble: str = "", earlier: bool = 
     if trouble and not earlier:
         return empty
     try:
-        content = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
-        claims = tuple(_checked(**claim) for claim in content["claims"])
+        claims, remarks = claims_of(folder)
         pictures = {_picture_name(name, file.stem): reduced(file) for file in sorted(folder.glob("*.png"))}
-        return empty._replace(
-            claims=claims, remarks=tuple(content["remarks"]), pictures=pictures, timing=timing.read(folder)
-        )
+        return empty._replace(claims=claims, remarks=remarks, pictures=pictures, timing=timing.read(folder))
     except (OSError, ValueError, TypeError, KeyError):  # none yet, or what a call that was killed left of it
         return empty if trouble else empty._replace(trouble="its report cannot be read")
+
+
+def claims_of(folder: pathlib.Path) -> tuple[tuple[Checked, ...], tuple[str, ...]]:
+    """The claims and the remarks of the report in a folder; OSError, ValueError, TypeError or KeyError without one."""
+    content = json.loads((folder / "claims.json").read_text(encoding="utf-8"))
+    return tuple(_checked(**claim) for claim in content["claims"]), tuple(content["remarks"])
 
 
 def _picture_name(figure: str, picture: str) -> str:

@@ -57,8 +57,22 @@ def to_html(blocks: list[Block]) -> str:
         True
     """
     title = next((block.text for block in blocks if isinstance(block, Heading)), "")
-    style = pathlib.Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    return _PAGE.format(title=escape(title), style=style, body="\n".join(map(_block, blocks)))
+    return _PAGE.format(title=escape(title), style=style(), body=body(blocks))
+
+
+def style() -> str:
+    """What the pages look like, as CSS."""
+    return pathlib.Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+
+
+def body(blocks: list[Block]) -> str:
+    """Blocks as HTML, for a page that has more than them.
+
+    Example:
+        >>> body([Paragraph(["K < 3"])])
+        '<p>K &lt; 3</p>'
+    """
+    return "\n".join(map(_block, blocks))
 
 
 def _block(block: Block) -> str:

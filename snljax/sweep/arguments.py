@@ -12,10 +12,14 @@ from snljax.sweep import executors, tracing
 from snljax.sweep.field_values import float_dtype
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Block
+from snljax.sweep.stop import Stop
 from snljax.sweep.work import Plan
+from snljax.wording import shown
 
 
-def plan_of(grid: Any, record_every: Any, precision: Any, memory: Any, accept_program: bool) -> Plan:
+def plan_of(
+    grid: Any, record_every: Any, precision: Any, memory: Any, accept_program: bool, stop: Stop | None = None
+) -> Plan:
     """What is asked for; ValueError for what cannot be."""
     if not isinstance(grid, Grid):
         raise ValueError(f"grid: {grid!r} is of type {type(grid).__name__}; allowed: a Grid")
@@ -28,6 +32,15 @@ def plan_of(grid: Any, record_every: Any, precision: Any, memory: Any, accept_pr
     if precision not in tracing.MATMUL_PRECISION:
         raise ValueError(f"precision: {precision!r}; allowed: {', '.join(tracing.MATMUL_PRECISION)}")
     steps, every = grid.config.steps, record_every
+    if stop is not None:
+        if every is not None or grid.record_steps is not None:
+            raise ValueError("stop_when: beside record_every, or several steps; allowed: one of them")
+        records = tuple(sorted({*range(0, steps, stop.every), steps}))
+        return Plan(grid, records, every, precision, dtype, memory, accept_program, stop)
+    if grid.record_steps is not None:
+        if every is not None:
+            raise ValueError(f"record_every: {every!r}, and the grid has several steps; allowed: one of the two")
+        return Plan(grid, grid.record_steps, list(grid.record_steps), precision, dtype, memory, accept_program)
     if every is None:
         return Plan(grid, (steps,), every, precision, dtype, memory, accept_program)
     if not isinstance(every, int) or isinstance(every, bool) or every < 1:
@@ -52,6 +65,18 @@ def check_places(store: Any, executor: Any, shard: Any, devices: Any) -> None:
             raise ValueError(f"shard: {shard!r}; allowed: (i, n) with 1 ≤ i ≤ n")
         if store is None:
             raise ValueError(f"shard: {tuple(shard)} without a store; allowed: with store, which joins the parts")
+
+
+def check_keep(keep: Any, store: Any, on_block: Any) -> None:
+    """ValueError for what cannot be kept, or kept in a store, and for a listener that cannot be called."""
+    if keep not in (None, "state"):
+        raise ValueError(f"keep: {shown(keep)}; allowed: 'state', or None")
+    if keep is not None and store is not None:
+        raise ValueError(
+            "keep: 'state' with a store; allowed: without one, or snl.replay(store, …), which gives the same weights"
+        )
+    if on_block is not None and not callable(on_block):
+        raise ValueError(f"on_block: {shown(on_block)}; allowed: a function of a Dataset, or None")
 
 
 def block_of(block: Any) -> Block | None:

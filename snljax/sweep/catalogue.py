@@ -145,7 +145,9 @@ class Catalogue:
         settings = grid.settings()
         for name in {**m["settings"], **settings}:
             refuse(name, m["settings"].get(name, "not a field"), settings.get(name, "not a field"))
-        refuse("record_every", m["record_every"], plan.record_every)
+        refuse("record_every", *(str(v) if isinstance(v, list) else v for v in (m["record_every"], plan.record_every)))
+        told = ["none" if s is None else " ".join(map(str, s)) for s in (m.get("stop"), plan.stop)]
+        refuse("stop_when, check_every", *told)
         refuse("precision", m["precision"], plan.precision)
         refuse("dtype", m["dtype"], plan.dtype)
         for axis in grid.point_axes:
@@ -281,6 +283,7 @@ class Catalogue:
             "precision": self.manifest["precision"],
             "points": swept,
             "seeds": [self.values["seed"][s][0] for s in seeds.tolist()],
+            **{name: self.manifest[name] for name in ("stop",) if name in self.manifest},
         }
 
     def meaning(self, block: int) -> dict[str, str]:
@@ -334,6 +337,7 @@ def manifest_of(plan: Plan, block: Block, made_by: dict[str, Any]) -> dict[str, 
         "records": list(plan.records),
         "precision": plan.precision,
         "dtype": plan.dtype,
+        **({} if plan.stop is None else {"stop": list(plan.stop)}),
         **made_by,
     }
 

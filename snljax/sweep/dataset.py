@@ -27,7 +27,7 @@ class Labels(NamedTuple):
 
     axes: its dimensions in order; ``seed`` among them unless there is one seed and no such axis.
     names: field -> symbol. dims: metric -> names of its own dimensions. metrics: metric -> its attributes.
-    records: steps, or None.
+    records: steps, or None. step: name of their dimension.
     """
 
     axes: tuple[Axis, ...]
@@ -35,19 +35,21 @@ class Labels(NamedTuple):
     dims: Mapping[str, Sequence[str]]
     metrics: Mapping[str, Mapping[str, str]]
     records: tuple[int, ...] | None
+    step: str
 
 
 def labels_of(grid: Grid, records: tuple[int, ...] | None) -> Labels:
     """The labels of a grid's Dataset."""
+    step = "step" if grid.record_steps is None else "steps"
     names = {n: grid.label(n) for axis in grid.axes for n in (axis.name, *axis.fields)}
-    return Labels(grid.axes, names, dims_of(grid.experiment), attributes_of(grid.experiment), records)
+    return Labels(grid.axes, names, dims_of(grid.experiment), attributes_of(grid.experiment), records, step)
 
 
 class Results:
     """Fills up in memory with finished blocks, in any order; ``dataset`` labels what is there."""
 
     def __init__(self, plan: Plan, metrics: Metrics) -> None:
-        grid, records = plan.grid, plan.records
+        grid, records = plan.grid, plan.kept
         self.grid, self.records, self.recorded = grid, records, plan.record_every is not None
         shape = [len(axis.coordinate) for axis in grid.point_axes] + [len(grid.seeds)]
         self.status = np.full(shape, PENDING, np.int8)
@@ -78,7 +80,7 @@ class Results:
         """The labelled Dataset, dimensions in the order of the grid."""
         grid = self.grid
         stored = [*(a.name for a in grid.point_axes), "seed"]
-        order = [stored.index(name) for name in grid.shape]
+        order = [stored.index(axis.name) for axis in grid.axes]
         last = len(stored) - 1
 
         def arranged(values: np.ndarray) -> np.ndarray:
@@ -98,7 +100,7 @@ def _first(values: np.ndarray, axis: int) -> np.ndarray:
 def labelled(labels: Labels, variables: Mapping[str, Any], attrs: dict[str, Any]) -> xr.Dataset:
     """A Dataset of arrays whose dimensions are those of the labels, then ``step``, then a metric's own."""
     outer = [axis.name for axis in labels.axes]
-    step = [] if labels.records is None else ["step"]
+    step = [] if labels.records is None else [labels.step]
     meanings = {"flag_values": [PENDING, DONE, DIVERGED], "flag_meanings": "pending done diverged"}
     bad = {"long_name": "updates after which the cell was not finite, or -1"}
     data = {}
@@ -119,7 +121,7 @@ def labelled(labels: Labels, variables: Mapping[str, Any], attrs: dict[str, Any]
             about = {"long_name": labels.names.get(name, name.replace("_", " "))}
             coordinates[name] = xr.Variable(axis.name, _column(column), about)
     if labels.records is not None:
-        coordinates["step"] = xr.Variable("step", list(labels.records), {"long_name": "gradient steps"})
+        coordinates[labels.step] = xr.Variable(labels.step, list(labels.records), {"long_name": "gradient steps"})
     return xr.Dataset(data, coordinates, attrs)
 
 
@@ -233,7 +235,8 @@ def _labels_of(store: Store, records: tuple[int, ...] | None) -> tuple[Labels, d
     if not store.catalogue.manifest["seed_axis"] and len(store.catalogue.values["seed"]) == 1:
         axes.pop()
     m = store.catalogue.manifest
-    return Labels(tuple(axes), m["labels"], m["dims"], m.get("metrics", {}), records), positions
+    step = "steps" if isinstance(m["record_every"], list) else "step"
+    return Labels(tuple(axes), m["labels"], m["dims"], m.get("metrics", {}), records, step), positions
 
 
 class _CellArray(BackendArray):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import xarray as xr
 
+from snljax.provenance import versions
 from snljax.sweep import keepers
 from snljax.sweep.dataset import Results, open_part
 from snljax.sweep.keeper import Keeper, Plain
@@ -18,7 +19,7 @@ from snljax.sweep.layout import Block, Cells
 from snljax.sweep.prepare import Announce, Needs
 from snljax.sweep.statics import static_key
 from snljax.sweep.store import Store
-from snljax.sweep.work import Finished, Job, Plan, Prepared, Work, in_memory, versions, whole
+from snljax.sweep.work import Finished, Job, Plan, Prepared, Work, in_memory, whole
 
 _STORE_SECONDS = 0.004  # to write a block, measured
 

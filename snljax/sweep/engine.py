@@ -12,17 +12,20 @@ from typing import Any
 
 import xarray as xr
 
+from snljax.provenance import provenance, versions
 from snljax.sweep import arguments, executors
 from snljax.sweep.destination import Destination, InMemory, InStore, Todo
 from snljax.sweep.grid import Grid
+from snljax.sweep.kept_state import check_room, keeping_state
 from snljax.sweep.layout import Block, Cells
 from snljax.sweep.prepare import Announce
-from snljax.sweep.progress import Progress, announcer
+from snljax.sweep.progress import ListenerError, Progress, Telling, announcer
 from snljax.sweep.runner import Here, OnWorkers, Runner
 from snljax.sweep.statics import static_key
+from snljax.sweep.stop import stop_of
 from snljax.sweep.stopping import sigterm_raises
-from snljax.sweep.work import Plan, Prepared, versions
-from snljax.wording import unknown
+from snljax.sweep.work import Plan, Prepared
+from snljax.wording import one_line, unknown
 
 
 class Interrupted(KeyboardInterrupt):
@@ -55,7 +58,11 @@ def sweep(
     memory: str | int | None = None,
     block: tuple[int, int] | None = None,
     record_every: int | None = None,
+    stop_when: str | None = None,
+    check_every: int | None = None,
     precision: str = "highest",
+    keep: str | None = None,
+    on_block: Callable[[xr.Dataset], object] | None = None,
     progress: bool = True,
 ) -> xr.Dataset:
     """Train every cell of a grid and return a labelled Dataset.
@@ -85,7 +92,16 @@ def sweep(
             results; others differ by rounding. A store keeps its own.
         record_every: measure every so many steps, at step 0 and at the end (dimension ``step``);
             default only at the end.
+        stop_when: a metric and where it should be, such as ``"train_loss < 0.01"``: a network ends at the first step of
+            0, check_every, 2 check_every, … at which it is, and what the Dataset has of it is of that step, which it
+            calls ``stopped_at``. A block trains until all its networks have ended.
+        check_every: steps between two looks of ``stop_when``.
         precision: of matrix products, ``"highest"`` (float32) or ``"tf32"``.
+        keep: ``"state"``: the Dataset has the weights, too: every array of the state of every network, as a variable
+            ``state_…``. For small grids without a store; `replay` gives single networks of a store, `train_one` of a
+            grid, equal to the bit.
+        on_block: called after each finished block with the Dataset as it is then, the rest pending. If it raises, no
+            further block begins, and what is finished is in the SweepError.
         progress: show a progress bar.
 
     Returns:
@@ -96,7 +112,7 @@ def sweep(
     Raises:
         ValueError: bad arguments, or a budget too small for one network.
         StoreError: a store that belongs to another sweep, or cannot be read or written (a ValueError).
-        SweepError: some blocks raised; carries all others as ``dataset``.
+        SweepError: some blocks raised, or on_block; carries all others as ``dataset``.
         Interrupted: on Ctrl-C or SIGTERM; carries the finished part as ``dataset``.
 
     Example:
@@ -109,8 +125,11 @@ def sweep(
     """
     started = time.perf_counter()
     shape = arguments.block_of(block)
-    plan = arguments.plan_of(grid, record_every, precision, memory, accept_program)
+    stop = stop_of(stop_when, check_every)
+    plan = arguments.plan_of(grid, record_every, precision, memory, accept_program, stop)
     arguments.check_places(store, executor, shard, devices)
+    arguments.check_keep(keep, store, on_block)
+    plan = plan if keep is None else plan._replace(grid=keeping_state(grid))
     announce = announcer(grid.experiment.name, progress)
     with contextlib.ExitStack() as stack:
         stack.enter_context(sigterm_raises())
@@ -120,9 +139,11 @@ def sweep(
         prepared = runner.prepare(destination.needs)
         while not destination.begin(prepared):
             prepared = runner.prepare(destination.needs)
+        if keep is not None:
+            check_room(plan, prepared)
         todo = destination.todo(prepared)
         with Progress(todo.job, todo.wanted, todo.finished, announce, progress) as told:
-            ds = _run(plan, prepared, destination, runner, started, todo, told)
+            ds = _run(plan, prepared, destination, runner, started, todo, told, on_block)
         if told.diverged:
             announce(f"{told.diverged} cells diverged; see status and first_bad_step")
         return ds
@@ -193,15 +214,25 @@ def _run(
     started: float,
     todo: Todo,
     progress: Progress,
+    on_block: Callable[[xr.Dataset], object] | None = None,
 ) -> xr.Dataset:
     """Train what is to do, and say how it ended."""
 
     def dataset() -> xr.Dataset:
         return destination.dataset(_attrs(plan, prepared, runner, started))
 
+    watcher = progress if on_block is None else Telling(progress, lambda: on_block(dataset().copy(deep=True)))
     try:
         if todo.blocks:
-            runner.run(todo, prepared, destination, progress)
+            runner.run(todo, prepared, destination, watcher)
+    except ListenerError as failed:
+        raised = failed.error
+        where = f" and in {destination.place}" if destination.place else ""
+        message = (
+            f"on_block raised {type(raised).__name__}: {one_line(raised)}; {progress.finished} of {progress.wanted} "
+            f"cells are trained{where}"
+        )
+        raise SweepError(message, dataset(), {"on_block": raised}) from raised
     except KeyboardInterrupt as stopped:
         number = getattr(stopped, "signal_number", signal.SIGINT)
         where = f"; they are in {destination.place}, and the same call again does the rest" if destination.place else ""
@@ -240,7 +271,10 @@ def _runner(
 
 
 def _attrs(plan: Plan, prepared: Prepared, runner: Runner, started: float) -> dict[str, Any]:
-    """What a reader needs to repeat the run; plain numbers and text, so that every format stores them."""
+    """What a reader needs to repeat the run; plain numbers and text, so that every format stores them.
+
+    All is of this call: blocks that were in a store before may be of other versions and commits, as their markers say.
+    """
     grid = plan.grid
     compiled = [program for program in runner.programs if program.built > started]
     return {
@@ -249,10 +283,12 @@ def _attrs(plan: Plan, prepared: Prepared, runner: Runner, started: float) -> di
         "settings": json.dumps(grid.settings()),
         "seeds": json.dumps(list(grid.seeds)),
         "versions": json.dumps(versions()),
+        **provenance(),
         "device": prepared.device,
         "devices": runner.devices,
         "dtype": plan.dtype,
         "precision": plan.precision,
+        **({} if plan.stop is None else {"stop": json.dumps(plan.stop._asdict())}),
         "block": json.dumps(list(prepared.block)),
         "wall_seconds": round(time.perf_counter() - started, 3),
         "compile_seconds": round(sum(p.seconds for p in compiled), 3),

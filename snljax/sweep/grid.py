@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import itertools
 import math
+import os
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 
 from snljax import experiments
 from snljax.experiment import Experiment, FieldInfo, readings_of
-from snljax.sweep import grid_file
+from snljax.sweep import grid_file, grid_html
 from snljax.sweep.axes import Axis, Together
 from snljax.sweep.contract import RESERVED, checked_fields
 from snljax.sweep.field_values import (
@@ -29,7 +31,7 @@ from snljax.sweep.field_values import (
     is_sequence,
     seed,
 )
-from snljax.wording import one_line, plain, shown, unknown
+from snljax.wording import one_line, shown, unknown
 
 
 class Grid:
@@ -40,13 +42,15 @@ class Grid:
         *bundles: axes that move several fields together, see `together`.
         reading: which base Config to start from; default is the experiment's first.
         **settings: field=scalar fixes a field, field=sequence makes it an axis; ``seed`` likewise
-            (whole numbers, default 0).
+            (whole numbers, default 0). ``steps``, ascending, is an axis of states that one training passes through:
+            nothing more is trained or compiled for it, and it is the Dataset's last dimension before a metric's own.
 
     Raises:
         ValueError: unknown experiment, reading or field (the nearest name is offered), a value of
             the wrong type or outside its range, an empty axis, a repeated value.
 
     Attributes:
+        record_steps: values of the axis ``steps``; None where it is one number.
         checked_dtype: the engine's float type under which the values were last checked, see `check_values`.
 
     Example:
@@ -62,6 +66,7 @@ class Grid:
     config: Any
     axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
+    record_steps: tuple[int, ...] | None
     checked_dtype: str
 
     def __init__(
@@ -76,7 +81,7 @@ class Grid:
 
         axes: list[Axis] = []
         fixed: dict[str, Any] = {}
-        self.seeds = (0,)
+        self.seeds, self.record_steps = (0,), None
         for bundle in bundles:
             if not isinstance(bundle, Together):
                 raise ValueError(
@@ -100,6 +105,9 @@ class Grid:
                     self.seeds = seeds
                 else:
                     self.seeds = (seed(value),)
+            elif name == "steps" and is_sequence(value):
+                self.record_steps = self._record_steps(as_tuple(name, value))
+                fixed[name] = self.record_steps[-1]
             elif is_sequence(value):
                 values = self._axis_values(name, as_tuple(name, value))
                 axes.append(Axis(name, values, {name: values}))
@@ -111,6 +119,11 @@ class Grid:
         self.check_values()
         if self.experiment.settle is not None:
             self.config = self.experiment.settle(self.config)
+        if self.record_steps is not None and self.config.steps != self.record_steps[-1]:
+            raise ValueError(
+                f"steps: several values, and {self.experiment.name} makes them {self.config.steps} by other fields; "
+                "allowed: one of the two"
+            )
         if self.experiment.check is not None:
             for config in self._corners():
                 self.experiment.check(config)
@@ -146,13 +159,14 @@ class Grid:
 
     @property
     def shape(self) -> dict[str, int]:
-        """Dimension name -> length, in order."""
-        return {axis.name: len(axis.coordinate) for axis in self.axes}
+        """Dimension name -> length, in order; ``steps`` last, where it is an axis."""
+        steps = {} if self.record_steps is None else {"steps": len(self.record_steps)}
+        return {axis.name: len(axis.coordinate) for axis in self.axes} | steps
 
     @property
     def cells(self) -> int:
         """How many networks are trained."""
-        return math.prod(self.shape.values())
+        return math.prod(len(axis.coordinate) for axis in self.axes)
 
     @property
     def point_axes(self) -> tuple[Axis, ...]:
@@ -220,16 +234,21 @@ class Grid:
         shape = " × ".join(f"{name} {length}" for name, length in self.shape.items()) or "one cell"
         return f"Grid({self.experiment.name!r}, reading={self.reading!r}: {shape}, {self.cells} cells)"
 
+    def _repr_html_(self) -> str:
+        return grid_html.to_html(self)
+
     @classmethod
-    def from_toml(cls, path: str | pathlib.Path) -> Grid:
+    def from_toml(cls, path: str | os.PathLike[str], /, **changes: Any) -> Grid:
         """Read a grid from a TOML file.
 
-        The file has ``experiment``, optionally ``reading``, a table ``[settings]`` of fixed fields, a
+        The file has ``experiment``, a name or the place of one of your own (``own.py:NAME``, relative to the file, or
+        ``package.module:NAME``); optionally ``reading``, a table ``[settings]`` of fixed fields, a
         table ``[axes]`` whose entries are lists or ``{start, stop, num}`` (``log = true`` for
         logarithmic spacing; whole-number fields are rounded), and tables ``[[zip]]``.
 
         Args:
             path: the file.
+            **changes: field=value or field=values instead of what the file says of it; ``reading`` too.
 
         Returns:
             The Grid.
@@ -250,24 +269,62 @@ class Grid:
             ... ''')
             >>> Grid.from_toml(path).shape
             {'sigma_p': 4, 'K': 2}
+            >>> Grid.from_toml(path, K=50, seed=range(3)).shape
+            {'sigma_p': 4, 'seed': 3}
         """
         try:
-            content = grid_file.read(path)
+            content = grid_file.changed(grid_file.read(path), changes)
             return cls(content.experiment, *content.bundles, reading=content.reading, **content.settings)
         except ValueError as error:
             raise ValueError(f"{path}: {one_line(error)}") from None  # a key of the file may hold line breaks
 
-    def to_toml(self, path: str | pathlib.Path) -> None:
-        """Write the grid so that `from_toml` reads it back.
+    def to_toml(self, path: str | os.PathLike[str]) -> None:
+        """Write the grid so that `from_toml` reads it back, in another process too.
 
         Args:
             path: the file, overwritten.
+
+        Raises:
+            ValueError: what would be read back is not this grid, as its experiment has no name outside this process
+                or the value of a field cannot be written; or the file cannot be written. Nothing is written then.
+
+        Example:
+            >>> import pathlib, tempfile
+            >>> path = pathlib.Path(tempfile.mkdtemp(), "grid.toml")
+            >>> Grid("topk_pruning", sigma_p=[0.5, 1.0], steps=10).to_toml(path)
+            >>> Grid.from_toml(path)
+            Grid('topk_pruning', reading='fitted': sigma_p 2, 2 cells)
         """
-        base = readings_of(self.experiment)[self.reading]
-        settings = {n: plain(v) for n, v in self.settings().items() if v != getattr(base, n)}
+        folder = pathlib.Path(path).parent
+        try:
+            name = experiments.name_of(self.experiment, folder)
+            steps = [Axis("steps", r, {"steps": r}) for r in (self.record_steps,) if r is not None]
+            text = grid_file.text_of(name, self.reading, self._given(), [*self.axes, *steps])
+            content = grid_file.parsed(text, folder)
+            again = type(self)(content.experiment, *content.bundles, reading=content.reading, **content.settings)
+            if (again.experiment is not self.experiment) or again._said() != self._said():
+                raise ValueError(f"{again!r} would be read back for {self!r}; allowed: a grid that TOML can hold")
+            pathlib.Path(path).write_bytes(text.encode())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path}: {getattr(error, 'strerror', None) or one_line(error)}") from None
+
+    def _said(self) -> tuple[Any, ...]:
+        return self.reading, self.config, self.seeds, self.axes, self.record_steps
+
+    def _given(self) -> dict[str, Any]:
+        """The settings that this grid follows from: other than the reading's, and not settled by the others."""
+        base, settle = readings_of(self.experiment)[self.reading], self.experiment.settle
+        given = {n: v for n, v in self.settings().items() if v != getattr(base, n)}
+        for name in [*given]:
+            others = {n: v for n, v in given.items() if n != name}
+            with contextlib.suppress(ValueError):
+                if settle is not None and settle(dataclasses.replace(base, **others)) == self.config:
+                    given = others
+        if self.record_steps is not None:
+            given.pop("steps", None)
         if self.seeds != (0,) and "seed" not in self.shape:
-            settings["seed"] = self.seeds[0]
-        grid_file.write(path, self.experiment.name, self.reading, settings, self.axes)
+            given["seed"] = self.seeds[0]
+        return given
 
     def _field(self, name: str) -> FieldInfo:
         if name not in self._fields:
@@ -279,10 +336,18 @@ class Grid:
             raise ValueError("seed: inside together(…); allowed: an axis of its own")
         info = self._field(name)
         if name == "steps":
-            raise ValueError("steps: given several values; allowed: one (record_every gives the states on the way)")
+            raise ValueError("steps: inside together(…); allowed: an axis of its own")
         checked = tuple(converted(info, v) for v in values)
         check_length(name, checked)
         return checked
+
+    def _record_steps(self, values: tuple[Any, ...]) -> tuple[int, ...]:
+        """Checked values of the axis ``steps``."""
+        steps = tuple(int(converted(self._field("steps"), v)) for v in values)
+        check_length("steps", steps)
+        if list(steps) != sorted({*steps}) or steps[0] < 0:
+            raise ValueError(f"steps: {shown(list(values))}; allowed: whole numbers of 0 or more, in ascending order")
+        return steps
 
     def _check_names(self, fixed: Mapping[str, Any]) -> None:
         """Every field and every dimension is given once."""

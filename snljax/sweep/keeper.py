@@ -47,6 +47,9 @@ class Keeper(Protocol):
 class Watcher(Protocol):
     """Hears what happens."""
 
+    def compiled(self, seconds: float) -> None:
+        """A program is ready, after so long."""
+
     def went(self, steps: int) -> None:
         """So many network-steps are done."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.extend.core
+import jax.interpreters.partial_eval as pe
 import numpy as np
 
 from snljax.experiment import Experiment, fields_of, traced_fields
@@ -142,7 +143,14 @@ class Systems:
         trace("measure", number, draw, state, shared)
         check_metrics(experiment, returns["measure"])
         a_step = cost.of_step(jaxprs["step"], _depends(number, self.swept, draw, state, shared))
-        return System(experiment, Network(**played), returns, digest.hexdigest(), comparable, a_step)
+        of_steps = tuple(n for n in ("init", "step", "measure") if _reads(jaxprs[n], sorted(number).index("steps")))
+        return System(experiment, Network(**played), returns, digest.hexdigest(), comparable, a_step, of_steps)
+
+
+def _reads(jaxpr: Any, number: int) -> bool:
+    """Whether what a function returns depends on one of its inputs."""
+    _, used = pe.dce_jaxpr(jaxpr.jaxpr, [True] * len(jaxpr.jaxpr.outvars))
+    return used[number]
 
 
 def _depends(number: dict[str, Any], swept: frozenset[str], draw: Any, state: Any, data: Any) -> list[int]:

@@ -19,6 +19,7 @@ from snljax.sweep.probing import Probe
 from snljax.sweep.program import OverBudgetError
 from snljax.sweep.returned import Metrics
 from snljax.sweep.statics import static_key
+from snljax.sweep.stop import with_stop
 from snljax.sweep.train import Trainer, too_large
 from snljax.sweep.work import Plan, Prepared, in_memory
 
@@ -65,7 +66,11 @@ def prepare(plan: Plan, systems: Systems, room: Room, needs: Needs, announce: An
         ValueError: if there is too little room, or the experiment's functions do not fit together.
     """
     configs = _configs(plan.grid, needs.cells)
+    if plan.grid.record_steps is not None:
+        _check_steps(plan.grid, systems, configs)
     by_program = {static_key(c): systems.metrics(c) for c in configs}
+    if plan.stop is not None:
+        by_program = {key: with_stop(plan.stop, metrics) for key, metrics in by_program.items()}
     metrics = _joined(plan.grid, by_program.values())
     found = _Chosen(needs.block, 0, 0.0) if needs.block else _fastest(plan, systems, room, needs, announce)
     chosen = found.block
@@ -117,8 +122,20 @@ def _fastest(plan: Plan, systems: Systems, room: Room, needs: Needs, announce: A
     except OverBudgetError:  # as only its compiler knew; a smaller one is looked for
         return _Chosen(first, 0, 0.0)
     best, tried, seconds = shapes.refine(first, size, network, machine, probe.step_seconds, probe.trial_seconds)
+    if len(tried) > 1:
+        announce(f"measured {len(tried) - 1} other block shapes in {seconds:.1f} s")
     best_shapes.remember(key, best)
     return _Chosen(best, len(tried) - 1, seconds)
+
+
+def _check_steps(grid: Grid, systems: Systems, configs: list[Any]) -> None:
+    """ValueError where a longer training is another one from its start, so that it has no states of a shorter one."""
+    for config in configs:
+        for name in systems.system(config).read_steps:
+            raise ValueError(
+                f"steps: several values, and {name} of {grid.experiment.name} goes by their number; allowed: one, "
+                "and a sweep for each"
+            )
 
 
 def _configs(grid: Grid, cells: Cells) -> list[Any]:

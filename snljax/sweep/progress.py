@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -12,6 +13,7 @@ from snljax.sweep.work import Job, Work
 from snljax.wording import one_line
 
 _SHOWN = 5  # failed blocks that an error spells out
+_WORTH_SAYING_SECONDS = 1.0
 _MOST = 300  # characters of what a block raised
 
 
@@ -73,6 +75,11 @@ class Progress:
         self.bar.update(finished * self.job.plan.steps)
         self._show()
 
+    def compiled(self, seconds: float) -> None:
+        """A program is ready."""
+        if seconds >= _WORTH_SAYING_SECONDS:
+            self.announce(f"compiled in {seconds:.1f} s")
+
     def went(self, steps: int) -> None:
         """So many network-steps are done."""
         self.bar.update(steps)
@@ -104,6 +111,41 @@ class Progress:
         if self.whole is not None:
             shown += f" of the grid's {self.whole}, round {self.rounds}"
         self.bar.set_postfix_str(shown, refresh=False)
+
+
+class ListenerError(KeyboardInterrupt):
+    """What was told of finished blocks raised ``error``. It ends a sweep as Ctrl-C does: checkpoints are written."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Telling:
+    """A `Watcher` that passes all on, and tells somebody of each block that is kept."""
+
+    def __init__(self, progress: Progress, tell: Callable[[], object]) -> None:
+        self.progress, self.tell = progress, tell
+
+    def compiled(self, seconds: float) -> None:
+        """A program is ready."""
+        self.progress.compiled(seconds)
+
+    def went(self, steps: int) -> None:
+        """So many network-steps are done."""
+        self.progress.went(steps)
+
+    def kept(self, block: int, cells: int, diverged: int) -> None:
+        """A block is kept."""
+        self.progress.kept(block, cells, diverged)
+        try:
+            self.tell()
+        except Exception as error:
+            raise ListenerError(error) from error
+
+    def failed(self, work: Work, error: Exception) -> None:
+        """A block raised; the others go on."""
+        self.progress.failed(work, error)
 
 
 def _message(error: Exception) -> str:

@@ -29,8 +29,8 @@ class System(NamedTuple):
 
     network: made from what was traced, with constants of its own. returns: what each function returns, as shapes.
     text: the hash of what they lower to and of what they call on the host. comparable: whether equal text is equal
-    behaviour, batched too. cost: of one step. data: shapes of what all networks share, with the hashes of what is in
-    it.
+    behaviour, batched too. cost: of one step. read_steps: those of its functions that read ``steps``. data: shapes of
+    what all networks share, with the hashes of what is in it.
     """
 
     experiment: Experiment
@@ -39,6 +39,7 @@ class System(NamedTuple):
     text: str
     comparable: bool
     cost: Cost
+    read_steps: tuple[str, ...]
     data: tuple[Any, ...] = ()
     data_digest: str = ""
     old_data_digest: str = ""

@@ -12,6 +12,7 @@ import numpy as np
 from snljax.sweep import codec
 from snljax.sweep.program import Program
 from snljax.sweep.records import Records
+from snljax.sweep.stop import Stop, all_ended
 
 
 class Round:
@@ -33,6 +34,7 @@ class Round:
         first_bad: as known by then.
         most_waiting: measurements that may lie on the devices.
         at_once: of these, how many the program may take without the host; 1 where the host takes each.
+        stop: when networks end before the last step, if they may.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Round:
         first_bad: np.ndarray,
         most_waiting: int,
         at_once: int,
+        stop: Stop | None = None,
     ) -> None:
         self.program, self.fixed, self.blocks, self.kept, self.steps = program, fixed, blocks, kept, steps
         self.step = step
@@ -56,6 +59,7 @@ class Round:
         self._most_waiting, self._at_once = most_waiting, at_once
         self._measured: list[tuple[Any, int]] = []  # on the devices still, and how many times it is
         self._finite: Any = None
+        self._stop, self._ended = stop, False
 
     @property
     def checked(self) -> int:
@@ -69,8 +73,8 @@ class Round:
 
     @property
     def done(self) -> bool:
-        """Whether all is measured."""
-        return self._next_record is None
+        """Whether all is measured, or all networks have ended."""
+        return self._next_record is None or self._ended
 
     @property
     def _next_record(self) -> int | None:
@@ -133,6 +137,7 @@ class Round:
             found = self.program.first_bad(self.fixed | bounds, self.blocks | {"state": self.state})
             self.first_bad = np.where(newly_bad, np.asarray(found), self.first_bad)
         self._fetch()
+        self._ended = self._stop is not None and all_ended(self._stop, self.kept, self.first_bad)
         since = self.step - self.checked
         state = self.blocks["state"] if self.done else copied(self.blocks["state"])
         self._known, self._finite = (self.step, lambda: state), None

@@ -12,12 +12,12 @@ from snljax.sweep import devices as local_devices
 from snljax.sweep import executors, worker
 from snljax.sweep.destination import Destination, Todo
 from snljax.sweep.executors import Workers
+from snljax.sweep.keeper import Watcher
 from snljax.sweep.layout import Block, Layout
 from snljax.sweep.memory import Room
 from snljax.sweep.network import Systems
 from snljax.sweep.prepare import Announce, Needs, prepare
 from snljax.sweep.program import Program
-from snljax.sweep.progress import Progress
 from snljax.sweep.train import Trainer
 from snljax.sweep.work import Plan, Prepared, whole
 from snljax.sweep.worker import Outcome
@@ -37,7 +37,7 @@ class Runner(Protocol):
     def prepare(self, needs: Needs) -> Prepared:
         """What has to be known before the first block."""
 
-    def run(self, todo: Todo, prepared: Prepared, destination: Destination, progress: Progress) -> None:
+    def run(self, todo: Todo, prepared: Prepared, destination: Destination, watcher: Watcher) -> None:
         """Train what is to do."""
 
 
@@ -71,11 +71,11 @@ class Here:
         """Here."""
         return prepare(self.plan, self.systems, self.room, needs, self.announce)
 
-    def run(self, todo: Todo, prepared: Prepared, destination: Destination, progress: Progress) -> None:
+    def run(self, todo: Todo, prepared: Prepared, destination: Destination, watcher: Watcher) -> None:
         """One block on each device at a time."""
         trainer = Trainer(todo.job, self.systems, self.room)
         self._trained = trainer.programs
-        trainer.run(todo.blocks, destination, progress)
+        trainer.run(todo.blocks, destination, watcher)
 
 
 class OnWorkers:
@@ -91,7 +91,7 @@ class OnWorkers:
         """On a worker: the program and its pace are theirs."""
         return executors.remote_prepare(self.workers, self.plan, needs)
 
-    def run(self, todo: Todo, prepared: Prepared, destination: Destination, progress: Progress) -> None:
+    def run(self, todo: Todo, prepared: Prepared, destination: Destination, watcher: Watcher) -> None:
         """What a worker sends is taken in; what it writes to a store is counted."""
         job = todo.job
 
@@ -99,11 +99,11 @@ class OnWorkers:
             work = job.work(outcome.block)
             if outcome.arrays:
                 destination.take(work, outcome.arrays)
-            progress.went(work.cells * job.plan.steps)
-            progress.kept(outcome.block, work.cells, outcome.diverged)
+            watcher.went(work.cells * job.plan.steps)
+            watcher.kept(outcome.block, work.cells, outcome.diverged)
 
         task = worker.task_of(job, prepared.fingerprints, destination.for_workers(), self.workers.sharing)
-        executors.run(self.workers, task, todo.blocks, take, progress.failed, self.announce)
+        executors.run(self.workers, task, todo.blocks, take, watcher.failed, self.announce)
 
 
 def _useful(plan: Plan, block: Block | None) -> int:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm.std import Bar
 
+from snljax.sweep.files import StoreError
 from snljax.sweep.store import Store
 
 
@@ -41,6 +45,29 @@ class Status(NamedTuple):
     rate: float
     seconds_left: float
     hosts: list[Host]
+
+
+def wait(path: str | os.PathLike[str], say: Callable[[str], object], seconds: float = 1.0) -> None:
+    """Wait until there is a store: a sweep makes it when its programs are traced and its block shape is measured.
+
+    Args:
+        path: its folder, or where that will be.
+        say: told that it is waited for, and when it is there, with the time; nothing if it is there already.
+        seconds: between two looks.
+
+    Raises:
+        StoreError: the path is a file, which no sweep makes a store of.
+    """
+    since, told = time.monotonic(), False
+    while not Store.exists(path):
+        if pathlib.Path(path).is_file():
+            raise StoreError(f"store: {path} is a file; allowed: a folder that a sweep with store= makes")
+        if not told:
+            say(f"{path} is not there yet; a sweep makes it when it has traced its programs and measured its blocks")
+        told = True
+        time.sleep(seconds)
+    if told:
+        say(f"{path} is there, after {_duration(time.monotonic() - since)}")
 
 
 def status(path: str | os.PathLike[str], seconds: float = 0.5) -> Status:
@@ -101,25 +128,32 @@ def _host(name: str, writers: list[dict[str, Any]]) -> Host:
     )
 
 
-def report(s: Status) -> str:
-    """A Status for people, a few lines."""
+def report(s: Status, width: int = 0) -> str:
+    """A Status for people, a few lines. width: letters of a bar, for a terminal that has its blocks; 0 for none."""
     share = 100 * s.cells_done / max(s.cells, 1)
     compared = "all" if s.checked == s.blocks_done else f"{s.checked:,} of them, --verify for all"
     shown = ", ".join(f"{b} ({', '.join(a[:3])})" for b, a in list(s.damaged.items())[:5])
+    bar = [f"         |{Bar(s.cells_done / max(s.cells, 1), width, Bar.UTF)}|"] if width else []
     lines = [
+        *bar,
         f"cells    {s.cells_done:,} of {s.cells:,} done ({share:.1f} %)",
         f"blocks   {s.blocks_done:,} done, {s.blocks - s.blocks_done:,} pending, {len(s.damaged):,} damaged "
         f"(compared: {compared}){': ' + shown if shown else ''}",
         f"running  {len(s.training)} blocks in training, {s.checkpoints} with a checkpoint",
     ]
     if s.cells_done < s.cells:
-        left = "nothing runs" if np.isnan(s.seconds_left) else f"about {_duration(s.seconds_left)} left"
-        lines.append(f"rate     {s.rate:,.0f} network-steps/s, {left}")
+        lines.append(f"rate     {s.rate:,.0f} network-steps/s, {_left(s)}")
     if s.hosts:
         lines.append(f"{'host':<24}{'processes':>10}{'live':>6}{'blocks':>10}{'cells':>12}{'network-steps/s':>17}")
     for h in s.hosts:
         lines.append(f"{h.name:<24}{h.processes:>10}{h.live:>6}{h.blocks:>10,}{h.cells:>12,}{h.rate:>17,.0f}")
     return "\n".join(lines)
+
+
+def _left(s: Status) -> str:
+    if not np.isnan(s.seconds_left):
+        return f"about {_duration(s.seconds_left)} left"
+    return "no step is done yet: programs compile first" if any(h.live for h in s.hosts) else "nothing runs"
 
 
 def _duration(seconds: float) -> str:

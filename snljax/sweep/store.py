@@ -3,7 +3,8 @@
     manifest.json        what all blocks share; written once
     grids/N.json         the N-th grid that was asked for; only ever added to
     data.zarr/N/METRIC   what grid N added: zarr v3, one chunk a block, CRC-32C
-    done/BLOCK.json      written last: SHA-256 of each of the block's chunks, and what the block means
+    done/BLOCK.json      written last: SHA-256 of each of the block's chunks, and what the block means; for readers,
+                         versions, commits and the command that made it
     programs/ID.json     SHA-256 of each compiled program, by its static fields
     checkpoints/BLOCK.npz  a long block on its way
     writers/ID.json      what each process does and has done
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from snljax.provenance import provenance, versions
 from snljax.sweep import chunks, files
 from snljax.sweep.accepted import Accepted
 from snljax.sweep.catalogue import FORMAT, MANIFEST, Catalogue, manifest_of
@@ -179,6 +181,7 @@ class Store:
                 "seconds": round(finished.seconds, 3),
                 "host": socket.gethostname(),
                 "finished": _now(),
+                "made_by": {"versions": versions(), **provenance()},  # for whoever reads: nothing follows from it
             }
             (self.path / "done").mkdir(exist_ok=True)
             files.replace(self.path / "done" / f"{block}.json", files.sealed(marker), durable=True)

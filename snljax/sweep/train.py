@@ -25,6 +25,7 @@ from snljax.sweep.program import OverBudgetError, Program
 from snljax.sweep.records import Records
 from snljax.sweep.round import Round, records_alike
 from snljax.sweep.statics import numbers, static_key
+from snljax.sweep.stop import at_its_end
 from snljax.sweep.work import Finished, Job, Work
 from snljax.variables import FIRST_BAD
 
@@ -70,12 +71,13 @@ class Trainer:
         keeper.beat([])
         try:
             for starts in self._rounds(keeper.order(blocks), keeper):
+                since, known = time.perf_counter(), len(self.programs)
                 compiled, fingerprint = self.program(starts[0].work.config, keeper)
+                if len(self.programs) > known:
+                    watcher.compiled(time.perf_counter() - since)
                 if any(s.checkpoint is not None and s.checkpoint.program != fingerprint for s in starts):
                     starts = [s._replace(checkpoint=None) for s in starts]  # of another program that was accepted
-                for finished in self._attempt(compiled, fingerprint, starts, keeper, watcher):
-                    keeper.put(finished)
-                    watcher.kept(finished.work.block, finished.work.cells, finished.diverged)
+                _hand_over(self._attempt(compiled, fingerprint, starts, keeper, watcher), keeper, watcher)
         finally:
             keeper.beat([], ended=True)
 
@@ -164,6 +166,8 @@ class Trainer:
             if keeper.checkpoints and going.checked > 0 and self._pace.worth_saving(time.perf_counter()):
                 save()
             raise
+        if going.checked < steps:  # all networks ended before
+            watcher.went(cells * (steps - going.checked))
         seconds = (spent + time.perf_counter() - began) / len(works)
         program_of = static_key(works[0].config), fingerprint
         return [
@@ -192,7 +196,8 @@ class Trainer:
             return codec.unpacked(there, len(self.devices), state, self.sharding)[0] if there else state
 
         at_once = self._records_at_once(compiled, fixed, blocks, again, waiting)
-        return Round(compiled, fixed, blocks, again, kept, plan.records, starts[0].step, first_bad, waiting, at_once)
+        at = starts[0].step
+        return Round(compiled, fixed, blocks, again, kept, plan.records, at, first_bad, waiting, at_once, plan.stop)
 
     def _records_at_once(
         self, compiled: Program, fixed: Any, blocks: Any, again: Callable[[], Any], waiting: int
@@ -223,7 +228,9 @@ class Trainer:
         """A block's cells: metric -> (seeds, points, records, ...)."""
         seeds, points = len(work.seeds), len(work.positions[0]) if work.positions else 1
         first_bad = first_bad[:seeds, :points]
-        return records.valid(seeds, points, first_bad, list(self.job.plan.records)) | {FIRST_BAD: first_bad}
+        plan = self.job.plan
+        arrays = records.valid(seeds, points, first_bad, list(plan.records)) | {FIRST_BAD: first_bad}
+        return arrays if plan.stop is None else at_its_end(plan.stop, arrays, plan.records, records.count)
 
     def fixed(self, config: Any) -> dict[str, Any]:
         """What all networks of a block share: traced fields that are not swept, and data."""
@@ -258,6 +265,14 @@ class Trainer:
     def _padded(self, rows: list[np.ndarray], length: int) -> np.ndarray:
         rows = rows + rows[:1] * (len(self.devices) - len(rows))
         return np.stack([np.concatenate([r, np.repeat(r[:1], length - len(r))]) for r in rows])
+
+
+def _hand_over(finished: list[Finished], keeper: Keeper, watcher: Watcher) -> None:
+    """All of a round, before anybody hears of it: who does may raise."""
+    for one in finished:
+        keeper.put(one)
+    for one in finished:
+        watcher.kept(one.work.block, one.work.cells, one.diverged)
 
 
 def too_large(room: Room, block: Block, over: OverBudgetError) -> ValueError:

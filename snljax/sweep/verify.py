@@ -18,9 +18,10 @@ from snljax.sweep.grid import Grid
 from snljax.sweep.keeper import Plain
 from snljax.sweep.memory import Room
 from snljax.sweep.network import Systems
+from snljax.sweep.stop import Stop
 from snljax.sweep.store import Store
 from snljax.sweep.train import Trainer
-from snljax.sweep.work import Finished, Job, Work
+from snljax.sweep.work import Finished, Job, Plan, Work
 
 
 class Recomputed(NamedTuple):
@@ -67,15 +68,9 @@ def recompute(
         raise ValueError(f"recompute: {cells!r}; allowed: a whole number of cells, 1 or more")
     store = Store.open(path)
     m = store.catalogue.manifest
-    name = m["experiment"]
-    if experiment is None and name not in experiments.NAMES:
-        raise ValueError(
-            f"experiment: {name!r} of {store.path} is not the package's; allowed: snl.recompute(store, "
-            "experiment=…) in Python, with the one that it was made with"
-        )
-    known = experiments.get(name) if experiment is None else experiment
+    known = known_experiment(store, experiment)
     with jax.enable_x64(m["dtype"] == "float64"):
-        plan = arguments.plan_of(_grid_of(store, known), m["record_every"], m["precision"], memory, False)
+        plan = plan_of(store, known, memory)
         store.catalogue.check(plan)
         devices = local_devices.resolve(1, useful=1)
         job = Job(plan, store.catalogue.over(plan.grid), store.catalogue.layout)
@@ -103,6 +98,9 @@ class _Compared(Plain):
 class _Strict:
     """A `Watcher` that takes no error."""
 
+    def compiled(self, seconds: float) -> None:
+        """Nobody asks."""
+
     def went(self, steps: int) -> None:
         """Nobody asks."""
 
@@ -119,8 +117,15 @@ def _differing(store: Store, trainer: Trainer, block: int) -> list[str]:
     marker = store.marker(block)
     if marker is None:
         return ["marker"]
-    config = trainer.job.work(block).config
-    recipe = trainer.systems.recipe(config, store.catalogue.block)
+    refuse_another_program(store, trainer, block, marker)
+    compared = _Compared(store, marker)
+    trainer.run([block], compared, _Strict())
+    return compared.found
+
+
+def refuse_another_program(store: Store, trainer: Trainer, block: int, marker: dict[str, Any]) -> None:
+    """StoreError if a block was trained by another program than the trainer's, whose bits prove nothing."""
+    recipe = trainer.systems.recipe(trainer.job.work(block).config, store.catalogue.block)
     accepted = {program.fingerprint(recipe)}
     if store.catalogue.manifest.get("migrated"):
         accepted.add(program.old_fingerprint(recipe))
@@ -129,13 +134,30 @@ def _differing(store: Store, trainer: Trainer, block: int) -> list[str]:
             f"store: {store.path}, block {block} was trained by another program than {recipe.static_key} is here "
             "(another version of jax, another device, or other code), whose bits differ anyway; allowed: that program"
         )
-    compared = _Compared(store, marker)
-    trainer.run([block], compared, _Strict())
-    return compared.found
 
 
-def _grid_of(store: Store, experiment: Experiment) -> Grid:
-    """The grid of all that was ever asked of a store."""
+def known_experiment(store: Store, experiment: Experiment | None) -> Experiment:
+    """The experiment of a store: as given, or the package's; ValueError for one of its user's that is not given."""
+    name = store.catalogue.manifest["experiment"]
+    if experiment is None and name not in experiments.NAMES:
+        raise ValueError(
+            f"experiment: {name!r} of {store.path} is not the package's; allowed: experiment=… in Python, with the one "
+            "that it was made with"
+        )
+    return experiments.get(name) if experiment is None else experiment
+
+
+def plan_of(store: Store, experiment: Experiment, memory: str | int | None) -> Plan:
+    """All that was ever asked of a store, as one plan."""
+    m = store.catalogue.manifest
+    every = m["record_every"]
+    steps = {"steps": every} if isinstance(every, list) else {}
+    grid = _grid_of(store, experiment, steps)
+    stop = Stop(*m["stop"]) if "stop" in m else None
+    return arguments.plan_of(grid, None if steps else every, m["precision"], memory, False, stop)
+
+
+def _grid_of(store: Store, experiment: Experiment, several: dict[str, list[int]]) -> Grid:
     m = store.catalogue.manifest
     bundles, named = [], {}
     for axis in m["axes"]:
@@ -148,5 +170,5 @@ def _grid_of(store: Store, experiment: Experiment) -> Grid:
         else:
             named |= columns
     seeds = [row[0] for row in store.catalogue.values["seed"]]
-    settings = {n: "none" if v is None else v for n, v in m["settings"].items()}
+    settings = {n: "none" if v is None else v for n, v in m["settings"].items()} | several
     return Grid(experiment, *bundles, reading=m["reading"], **settings, **named, seed=seeds)

@@ -2,32 +2,39 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from snljax.sweep.grid import Grid
 from snljax.sweep.layout import Block, Cells, Layout
 from snljax.sweep.returned import Metrics
+from snljax.sweep.stop import Stop
 from snljax.variables import FIRST_BAD
 
 
 class Plan(NamedTuple):
     """What `sweep` was asked for, checked, wherever it runs and whatever keeps it.
 
-    records: steps at which networks are measured. record_every: as given, None for the end alone. memory: as given.
+    records: steps at which networks are measured. record_every: as given, None for the end alone; or those
+    steps, where they are an axis of the grid. memory: as given. stop: when networks end before their last step; one
+    record of each network is kept then.
     """
 
     grid: Grid
     records: tuple[int, ...]
-    record_every: int | None
+    record_every: int | list[int] | None
     precision: str
     dtype: str
     memory: str | int | None
     accept_program: bool
+    stop: Stop | None = None
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        """The steps of the records that are kept of each network."""
+        return self.records if self.stop is None else self.records[-1:]
 
     @property
     def steps(self) -> int:
@@ -109,11 +116,6 @@ class Prepared(NamedTuple):
     probe_seconds: float
     made_by: dict[str, str]
     device: str
-
-
-def versions() -> dict[str, str]:
-    """Of what a result's last bits depend on."""
-    return {"python": platform.python_version(), "jax": jax.__version__, "numpy": np.__version__}
 
 
 def in_memory(plan: Plan, block: Block) -> Job:

@@ -148,6 +148,9 @@ class _Notes:
         self.diverged: dict[int, int] = {}
         self.errors: dict[int, str] = {}
 
+    def compiled(self, seconds: float) -> None:
+        """Not told: every worker does."""
+
     def went(self, steps: int) -> None:
         """Said when the block is finished."""
 

@@ -18,6 +18,7 @@ import snljax as snl
 from snljax import Grid, experiments
 from snljax.experiment import fields_of, readings_of
 from snljax.experiments.topk_pruning import Config
+from snljax.sweep.grid_html import to_html
 
 NAME = "topk_pruning"
 
@@ -253,8 +254,7 @@ def test_toml_spellings(write):
         (lambda: Grid(NAME, snl.zip(sigma_p=[0.1, 0.1], mu=[1, 2])), ("sigma_p", "0.1", "repeated")),
         (lambda: Grid(NAME, sigma_p=np.ones((2, 2))), ("sigma_p", "2 dimensions", "1")),
         (lambda: Grid(NAME, sigma_p={0.1, 0.2}), ("sigma_p", "set", "list")),
-        (lambda: Grid(NAME, steps=[10, 20]), ("steps", "record_every")),
-        (lambda: Grid(NAME, snl.zip(steps=[10, 20])), ("steps", "record_every")),
+        (lambda: Grid(NAME, snl.zip(steps=[10, 20])), ("steps", "an axis of its own")),
         # types
         (lambda: Grid(NAME, sigma_p="0.1"), ("sigma_p", "'0.1'", "a number")),
         (lambda: Grid(NAME, sigma_p=[0.1, "a"]), ("sigma_p", "'a'", "a number")),
@@ -591,3 +591,14 @@ def test_text_for_a_choice_of_numbers_is_refused_in_one_line(value, one_line):
 
 def test_a_metric_that_is_not_described_as_one_is_refused(one_line):
     one_line(lambda: Grid(POWERS._replace(metrics={"mean": "the mean"})), "metrics", "mean", "snl.metric")
+
+
+def test_a_notebook_shows_axes_settings_and_what_it_costs():
+    rate = np.linspace(0, 1, 30)
+    grid = Grid(POWERS, rate=rate, width=[2, 3], label="a<b", seed=range(3), steps=[5, 10])
+    html = to_html(grid)
+    for shown in ("<b>powers</b>", "<td>rate</td>", "<td>30</td>", "0, 0.0344828, …, 1", "compiled apart", "a&lt;b"):
+        assert shown in html
+    assert "180 networks × 10 steps = 1.8e+03 network-steps; 2 programs to compile" in html
+    assert "a<b" not in html
+    assert "1 network × 4 steps = 4 network-steps; 1 program to compile" in to_html(Grid(POWERS))

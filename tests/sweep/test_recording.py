@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from harness import POWERS, SMALL, need_devices
+from harness import POWERS, SMALL, assert_same_bits, bits, need_devices
 
 import snljax as snl
 from snljax.sweep import codec
@@ -154,3 +154,60 @@ def test_a_network_that_diverges_early_is_found_without_a_copy_of_its_first_stat
     _, in_one, _ = trained(trainer, every=200, at_once=1, segment=200)
     _, in_many, _ = trained(trainer, every=200, at_once=1, segment=3)
     assert in_one.tobytes() == in_many.tobytes()
+
+
+# --- steps as an axis -----------------------------------------------------------------------------------
+
+
+def test_steps_as_an_axis_are_records_of_one_training(monkeypatch):
+    """Equal to the bit to separate sweeps; no program more than for one number of steps."""
+    axes = {"rate": [0.5, 0.9, 1.1], "spread": 0.3, "seed": [3, 5]}
+    grid = snl.Grid(POWERS, steps=[0, 2, 7, 11], **axes)
+    assert (grid.shape, grid.cells) == ({"rate": 3, "seed": 2, "steps": 4}, 6)
+    ds = snl.sweep(grid, block=(2, 3), progress=False)
+    assert ds["mean"].dims == ("rate", "seed", "steps")
+    assert ds["values"].dims == ("rate", "seed", "steps", "coordinate")
+    assert ds.steps.values.tolist() == [0, 2, 7, 11]
+    for steps in ds.steps.values.tolist():
+        one = snl.sweep(snl.Grid(POWERS, steps=steps, **axes), block=(2, 3), progress=False)
+        np.testing.assert_array_equal(bits(ds["values"].sel(steps=steps)), bits(one["values"]))
+        assert one.attrs["programs_compiled"] <= 1
+    assert ds.attrs["programs_compiled"] <= 1
+
+
+def test_steps_as_an_axis_in_a_store(tmp_path, one_line):
+    grid = snl.Grid(POWERS, rate=[0.5, 0.9], steps=[2, 7])
+    ds = snl.sweep(grid, store=tmp_path / "a", progress=False).load()
+    assert_same_bits(ds, snl.open_store(tmp_path / "a"))
+    assert not snl.recompute(tmp_path / "a", experiment=POWERS).wrong
+    [network] = snl.replay(tmp_path / "a", experiment=POWERS, rate=0.9, step=2)
+    np.testing.assert_array_equal(bits(network.state), bits(ds["values"].sel(rate=0.9, steps=2)))
+    more = snl.Grid(POWERS, rate=[0.5, 0.7, 0.9], steps=[2, 7])
+    assert int((snl.sweep(more, store=tmp_path / "a", progress=False).status == 1).sum()) == 3
+    other = snl.Grid(POWERS, rate=[0.5, 0.9], steps=[3, 7])
+    one_line(lambda: snl.sweep(other, store=tmp_path / "a"), "record_every = [2, 7]", "[3, 7]")
+
+
+def test_steps_that_are_no_axis(one_line):
+    grid = snl.Grid(POWERS, steps=[2, 4])
+    one_line(lambda: snl.sweep(grid, record_every=1), "record_every: 1", "several steps")
+    one_line(lambda: snl.Grid(POWERS, steps=[4, 2]), "steps: [4, 2]", "ascending")
+    one_line(lambda: snl.Grid(POWERS, steps=[2, 2]), "steps: [2, 2]")
+    one_line(lambda: snl.Grid(POWERS, steps=[]), "steps")
+    one_line(lambda: snl.Grid(POWERS, steps=[-1, 2]), "steps")
+    one_line(lambda: snl.Grid(POWERS, snl.together(rate=[0.1, 0.2], steps=[1, 2])), "steps: inside together")
+    two = snl.Grid(POWERS, rate=[0.1, 0.2], start=[1.0, 2.0], steps=[2, 4])
+    one_line(lambda: snl.trace(two, "mean", 0.5), "steps: [2, 4]", "trace")
+
+
+@pytest.mark.parametrize("name", ["init", "step", "measure"])
+def test_a_training_that_goes_by_its_length_has_no_states_of_a_shorter_one(one_line, name):
+    """A schedule over all steps, for example."""
+    honest = getattr(POWERS, name)
+    places = {"init": (lambda c, d: honest(c, d) * c.steps), "step": (lambda c, d, x, t: x * (1 - t / c.steps))}
+    places["measure"] = lambda c, d, x: honest(c, d, x)._replace(mean=x.sum() / c.steps)
+    other = POWERS._replace(**{name: places[name]})
+    one_line(lambda: snl.sweep(snl.Grid(other, steps=[2, 4])), f"{name} of powers goes by their number")
+    snl.sweep(snl.Grid(other, steps=4), progress=False)
+    unused = POWERS._replace(**{name: lambda c, *rest: (c.steps * 2, honest(c, *rest))[1]})
+    assert snl.sweep(snl.Grid(unused, steps=[2, 4]), progress=False).sizes == {"steps": 2, "coordinate": 3}
