@@ -7,11 +7,11 @@ import pickle
 import types
 
 import pytest
+from harness import POWERS
 
 from snljax import experiments
 from snljax.experiment import Experiment, dims_of, metric, metrics_of
 from snljax.supervised import system
-from tests.harness import POWERS
 
 
 @pytest.mark.parametrize("name", experiments.NAMES)
