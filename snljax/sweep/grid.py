@@ -38,7 +38,8 @@ class Grid:
     """A grid of settings for one experiment.
 
     Args:
-        experiment: its name, or an `Experiment` of your own.
+        experiment: its name, or an `Experiment` of your own, or where that is: ``"own.py:NAME"``,
+            ``"package.module:NAME"``.
         *bundles: axes that move several fields together, see `together`.
         reading: which base Config to start from; default is the experiment's first.
         **settings: field=scalar fixes a field, field=sequence makes it an axis; ``seed`` likewise
