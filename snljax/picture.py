@@ -7,7 +7,7 @@ import gc
 import pathlib
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -221,12 +221,23 @@ def _at(ds: xr.Dataset, at: Mapping[str, Any], source: str) -> xr.Dataset:
             listed = ", ".join(map(str, ds.dims)) or "none"
             raise ValueError(f"at: {name!r} is no dimension of {source}; allowed: {listed}")
         labels = ds[name].values.tolist()
-        found = [i for i, label in enumerate(labels) if label == wanted or str(label) == str(wanted)]
-        found = found or [i for i, label in enumerate(labels) if _same_number(label, wanted)]
-        if len(found) != 1:
+        place = place_of(wanted, labels)
+        if place is None:
             raise ValueError(f"at: {name} = {wanted} is not in {source}; allowed: {', '.join(map(str, labels))}")
-        ds = ds.isel({name: found[0]})
+        ds = ds.isel({name: place})
     return ds
+
+
+def place_of(wanted: Any, labels: Sequence[Any]) -> int | None:
+    """Where a value stands among the labels of a dimension: itself, its text, or nearly its number; None if nowhere.
+
+    Example:
+        >>> place_of("0.3", [0.1, 0.1 + 0.2]), place_of("none", ["none", "pegr"]), place_of(2, [0.1, 0.3])
+        (1, 0, None)
+    """
+    found = [i for i, label in enumerate(labels) if label == wanted or str(label) == str(wanted)]
+    found = found or [i for i, label in enumerate(labels) if _same_number(label, wanted)]
+    return found[0] if len(found) == 1 else None
 
 
 def _same_number(label: Any, wanted: Any) -> bool:

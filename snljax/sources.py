@@ -85,16 +85,8 @@ def at(ds: xr.Dataset, chosen: Mapping[str, Any]) -> xr.Dataset:
         if name not in ds.dims:
             raise ValueError(f"at: {name!r} is no dimension; allowed: {listed(map(str, ds.dims))}")
         labels = ds[name].values.tolist()
-        found = [i for i, label in enumerate(labels) if label == wanted or str(label) == str(wanted)]
-        found = found or [i for i, label in enumerate(labels) if _same_number(label, wanted)]
-        if len(found) != 1:
+        place = picture.place_of(wanted, labels)
+        if place is None:
             raise ValueError(f"at: {name} = {shown(wanted)} is not there; allowed: {listed(map(str, labels))}")
-        ds = ds.isel({name: found[0]})
+        ds = ds.isel({name: place})
     return ds
-
-
-def _same_number(label: Any, wanted: Any) -> bool:
-    try:
-        return bool(np.isclose(float(label), float(wanted), rtol=1e-6, atol=0.0))
-    except (TypeError, ValueError):
-        return False

@@ -32,7 +32,7 @@ from snljax.sweep.prepare import Needs, prepare
 from snljax.sweep.stop import STOPPED
 from snljax.sweep.store import Store
 from snljax.sweep.train import Trainer
-from snljax.sweep.verify import known_experiment, plan_of, refuse_another_program
+from snljax.sweep.verify import known_experiment, plan_of, refuse_another_program, trainer_of
 from snljax.sweep.work import Finished, Job, Plan, Work, in_memory, whole
 from snljax.wording import plain
 
@@ -177,12 +177,9 @@ def replay(
         if plan.stop is not None and step is None:
             raise ValueError(f"step: not given, and networks ended by themselves; allowed: {_ends(kept, plan, wanted)}")
         at = _step(plan, step)
-        devices = local_devices.resolve(1, useful=1)
-        job = Job(plan, kept.catalogue.over(plan.grid), kept.catalogue.layout)
-        room = Room(local_devices.parse_memory(memory, devices), len(plan.records))
-        trainer = Trainer(job, Systems(job.grid, devices, plan.precision), room)
+        trainer = trainer_of(kept, plan)
         placed = _in_store(kept, plan, wanted)
-        for block in dict.fromkeys(_block_of(job, cell) for cell in placed):
+        for block in dict.fromkeys(_block_of(trainer.job, cell) for cell in placed):
             refuse_another_program(kept, trainer, block, _marker(kept, block))
         found = _networks(trainer, placed, at)
         _compare(kept, plan, wanted, found)

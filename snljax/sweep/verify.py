@@ -72,10 +72,7 @@ def recompute(
     with jax.enable_x64(m["dtype"] == "float64"):
         plan = plan_of(store, known, memory)
         store.catalogue.check(plan)
-        devices = local_devices.resolve(1, useful=1)
-        job = Job(plan, store.catalogue.over(plan.grid), store.catalogue.layout)
-        room = Room(local_devices.parse_memory(memory, devices), len(plan.records))
-        trainer = Trainer(job, Systems(job.grid, devices, plan.precision), room)
+        trainer = trainer_of(store, plan)
         done = store.done()
         sizes = np.where(done, store.catalogue.layout.sizes(), 0)
         chosen = np.random.default_rng().permutation(int(sizes.sum()))[:cells]
@@ -121,6 +118,14 @@ def _differing(store: Store, trainer: Trainer, block: int) -> list[str]:
     compared = _Compared(store, marker)
     trainer.run([block], compared, _Strict())
     return compared.found
+
+
+def trainer_of(store: Store, plan: Plan) -> Trainer:
+    """Trains the blocks of a store again, on one device."""
+    devices = local_devices.resolve(1, useful=1)
+    job = Job(plan, store.catalogue.over(plan.grid), store.catalogue.layout)
+    room = Room(local_devices.parse_memory(plan.memory, devices), len(plan.records))
+    return Trainer(job, Systems(job.grid, devices, plan.precision), room)
 
 
 def refuse_another_program(store: Store, trainer: Trainer, block: int, marker: dict[str, Any]) -> None:
