@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         stats,
         theory,
     )
+    from snljax.contrastive.door import contrastive
     from snljax.describe import describe
     from snljax.experiment import Experiment, field, metric
     from snljax.live import live
@@ -51,6 +52,7 @@ __all__ = [
     "boundary",
     "compare",
     "constraints",
+    "contrastive",
     "data",
     "descent",
     "describe",
@@ -94,6 +96,7 @@ _HOME = {
     "SweepError": "snljax.sweep.engine",
     "TrainedNetwork": "snljax.sweep.networks",
     "compare": "snljax.stats",
+    "contrastive": "snljax.contrastive.door",
     "describe": "snljax.describe",
     "field": "snljax.experiment",
     "influence_scores": "snljax.measures.memorization",
@@ -137,6 +140,10 @@ class _Package(types.ModuleType):
         # Some names are those of a module and of its function: importing the module must not hide the function.
         if not (name in _HOME and isinstance(value, types.ModuleType)):
             super().__setattr__(name, value)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A function that is sent to another process by value, and says snl.masks, holds the package itself.
+        return importlib.import_module, (self.__name__,)
 
 
 sys.modules[__name__].__class__ = _Package

@@ -79,7 +79,7 @@ def similarities(anchors: jax.Array, others: jax.Array, similarity: Literal["dot
     if similarity not in ("dot", "cosine"):
         raise ValueError(f"similarity: {similarity!r} is not known; allowed: 'dot', 'cosine'")
     if similarity == "cosine":
-        anchors, others = _unit(anchors), _unit(others)
+        anchors, others = unit(anchors), unit(others)
     return anchors @ lax.stop_gradient(others).T
 
 
@@ -131,8 +131,19 @@ def info_nce(
     return jax.nn.logsumexp(logits, axis=1) - own
 
 
-def _unit(rows: jax.Array) -> jax.Array:
-    """Rows of length 1; zero rows, and their gradients, stay zero."""
+def unit(rows: jax.Array) -> jax.Array:
+    """Rows of length 1; zero rows, and their gradients, stay zero.
+
+    Args:
+        rows: shape (..., m).
+
+    Returns:
+        The same shape.
+
+    Example:
+        >>> unit(jnp.array([[0.0, 2.0], [0.0, 0.0]])).tolist()
+        [[0.0, 1.0], [0.0, 0.0]]
+    """
     squared = jnp.sum(rows**2, axis=-1, keepdims=True)
     is_zero = squared == 0
     return jnp.where(is_zero, 0.0, rows / jnp.sqrt(jnp.where(is_zero, 1.0, squared)))

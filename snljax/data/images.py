@@ -1,15 +1,16 @@
-"""Labelled images from disk: digits, MNIST, Fashion-MNIST, CIFAR and folders of pictures; all on the host."""
+"""Labelled images from disk: digits, MNIST, Fashion-MNIST, CIFAR, folders and lists of pictures; all on the host."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from snljax.data import downloads, image_files
+from snljax.data import downloads, image_files, image_lists
 from snljax.wording import nearest
 
 SPLITS = ("train", "test", "all")
@@ -72,8 +73,7 @@ def load(
         raise ValueError(f"name: {name!r}; allowed: {', '.join(NAMES)}, or the path of a folder")
     if split not in SPLITS:
         raise ValueError(f"split: {split!r} is not known; allowed: {', '.join(SPLITS)}")
-    if size is not None and not (isinstance(size, (tuple, list)) and len(size) == 2 and all(map(_positive, size))):
-        raise ValueError(f"size: {size!r}; allowed: None, or (height, width), whole numbers from 1")
+    _check_size(size)
     if name in downloads.ARCHIVES:
         found = _official(str(name), split, folder, download)
     elif folder is not None:
@@ -88,6 +88,58 @@ def load(
             f"allowed: {', '.join(NAMES)}, or a path"
         )
     return found._replace(images=image_files.resized(found.images, size))
+
+
+def load_list(
+    list_file: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    size: tuple[int, int] | None = None,
+    classes: Sequence[str] | None = None,
+) -> Images:
+    """Images that a text file lists, a line ``path label`` for each: the form of ImageNet-LT's and Places-LT's splits.
+
+    Args:
+        list_file: the list. Labels are whole numbers from 0 and kept as they are; blank lines are nothing.
+        root: folder that the paths begin in; None for the list's own.
+        size: (height, width) to which all images are resized; a list of unequal images needs it.
+        classes: names of the classes; None for "0", "1", ... up to the largest label.
+
+    Returns:
+        Images, in the order of the list; grey if all of them are, otherwise RGB. They are opened one after the other,
+        so that memory holds their pixels and nothing else: n · height · width · channels bytes.
+
+    Raises:
+        ValueError: a list that cannot be read or is empty, a line without path and label, a label that is no whole
+            number or no class, a missing file (each names its line), a class without images, or an image that cannot
+            be read.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> from PIL import Image
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> Image.new("RGB", (6, 4), "red").save(folder / "a.png")
+        >>> written = (folder / "train.txt").write_text("a.png 0")
+        >>> load_list(folder / "train.txt", size=(2, 3)).images.shape
+        (1, 2, 3, 3)
+    """
+    _check_size(size)
+    path = Path(list_file).expanduser()
+    lines = image_lists.read(path, path.parent if root is None else Path(root).expanduser())
+    labels = np.array([line.label for line in lines], np.int64)
+    if classes is None and labels.max() >= len(lines):
+        raise ValueError(
+            f"{path}: label {labels.max()} among {len(lines)} images; allowed: one or more of each class from 0 on"
+        )
+    names = tuple(map(str, range(labels.max() + 1) if classes is None else classes))
+    for line in lines:
+        if line.label >= len(names):
+            raise ValueError(f"{line.where}: label {line.label}; allowed: 0 to {len(names) - 1}")
+    image_files.check_all_classes(labels, names, str(path))
+    pixels = image_files.decoded(
+        [(f"{line.where}: {line.file}", line.file) for line in lines], np.arange(len(lines)), size
+    )
+    return Images(pixels, labels, names, str(path))
 
 
 def at_hand(name: str) -> bool:
@@ -110,6 +162,11 @@ def at_hand(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _check_size(size: object) -> None:
+    if size is not None and not (isinstance(size, (tuple, list)) and len(size) == 2 and all(map(_positive, size))):
+        raise ValueError(f"size: {size!r}; allowed: None, or (height, width), whole numbers from 1")
 
 
 def _positive(number: object) -> bool:

@@ -29,6 +29,7 @@ NAMES = {
     "gradient_regularization": Entry(("003",), "does penalising per-example gradients suppress noise?"),
     "image_classification": Entry(("000", "002", "003"), "do pruning and penalties suppress noise?"),
     "contrastive": Entry(("004",), "does a minority feature get neurons of its own?"),
+    "contrastive_images": Entry(("004",), "does pruning help the rare classes?"),
 }
 
 

@@ -1,5 +1,5 @@
-"""The papers' networks on images: an MLP, two convolutional networks and a vision transformer, under noise, pruning
-and penalties.
+"""The papers' networks on images: an MLP, convolutional networks from LeNet to ResNet and a vision transformer, under
+noise, pruning and penalties.
 
 All networks of a seed start from the same weights, and see the same images in the same order with the same noise.
 """
@@ -8,75 +8,70 @@ from __future__ import annotations
 
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
-import numpy as np
 import optax
-from numpy.typing import NDArray
 
-from snljax.data import images
+from snljax import constraints
+from snljax.data import views
 from snljax.experiment import field
-from snljax.models.vision.cnn import CNN
-from snljax.models.vision.lenet import LeNet
-from snljax.models.vision.mlp import MLP
-from snljax.models.vision.vit import ViT
+from snljax.experiments import image_networks, image_sets, schedules
 from snljax.supervised.door import supervised
 from snljax.supervised.fields import module_level
 from snljax.supervised.system import Metrics
 
-NETWORKS = {"mlp": MLP, "lenet": LeNet, "cnn": CNN, "vit": ViT}
 OPTIMIZERS = ("sgd", "momentum", "adam")
 
 FIELDS = {
-    "network": field("cnn", static=True, help="which network", choices=tuple(NETWORKS)),
-    "width": field(1.0, static=True, help="factor of its filters and hidden units", range="(0, inf)"),
-    "dataset": field("digits", static=True, help="a name known to data.images, or a folder with one of each class"),
-    "side": field(0, static=True, help="pixels to which images are resized; 0: as they are", range="[0, inf)"),
-    "n_train": field(0, static=True, help="training images, the first of a random order; 0: all", range="[0, inf)"),
-    "n_test": field(0, static=True, help="test images, likewise", range="[0, inf)"),
+    "network": field("cnn", static=True, help="which network", choices=tuple(image_networks.NETWORKS)),
+    "width": image_networks.WIDTH,
+    **image_networks.OF_DEEP,
+    **image_sets.FIELDS,
+    "augment": field(
+        "none",
+        static=True,
+        help="of training images: as they are, or shifted by up to 4 pixels and mirrored by chance",
+        choices=("none", "crop_flip"),
+    ),
     "sigma_0": field(
         0.0, symbol=r"$\sigma_0$", help="initial weights' standard deviation; 0: the network's own", range="[0, inf)"
     ),
     "optimizer": field("sgd", static=True, help="what descends", choices=OPTIMIZERS),
     "momentum": field(0.9, help="of the optimizer of that name", range="[0, 1)"),
     "weight_decay": field(0.0, help="of all weights; adam has it decoupled", range="[0, inf)"),
+    **schedules.FIELDS,
     "learning_rate": 0.1,
     "epochs": 0.0,
     "steps": 1000,
 }
 
 
-def samples(config: Any) -> tuple[NDArray, ...]:
-    """Images and labels of both splits, as many as are asked for."""
-    size = (config.side, config.side) if config.side else None
-    found = []
-    for split, count in (("train", config.n_train), ("test", config.n_test)):
-        given = images.load(config.dataset, split, size=size)
-        if count > len(given.labels):
-            raise ValueError(f"n_{split}: {count} is out of range; allowed: [0, {len(given.labels)}], its images")
-        # Sets may be sorted by class.
-        chosen = np.sort(np.random.default_rng(0).permutation(len(given.labels))[: count or None])
-        found += [given.images[chosen], given.labels[chosen]]
-    return tuple(found)
-
-
-def network(config: Any, classes: int) -> nn.Module:
-    """The one that the Config names."""
-    return NETWORKS[config.network](classes, width=config.width)
+def augmented(config: Any, key: jax.Array, x: jax.Array) -> jax.Array:
+    """A batch of training images, shifted and mirrored where that is asked for."""
+    if config.augment == "none":
+        return x
+    return views.flip(jax.random.fold_in(key, 0), views.crop_padded(jax.random.fold_in(key, 1), x))
 
 
 def optimizer(config: Any) -> optax.GradientTransformation:
     """Stochastic gradient descent, with or without momentum, or Adam."""
+    rate = schedules.learning_rate(config)
     if config.optimizer == "adam":
-        return optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
+        return optax.adamw(rate, weight_decay=config.weight_decay)
     momentum = config.momentum if config.optimizer == "momentum" else None
     decay = optax.add_decayed_weights(config.weight_decay)
-    return optax.chain(decay, optax.sgd(config.learning_rate, momentum=momentum))
+    return optax.chain(decay, optax.sgd(rate, momentum=momentum))
 
 
-TRAINED = supervised(network, samples, optimizer=optimizer, fields=FIELDS, name="image_classification")
+TRAINED = supervised(
+    image_networks.built,
+    image_sets.samples,
+    optimizer=optimizer,
+    augment=augmented,
+    fields=FIELDS,
+    name="image_classification",
+)
 Config = module_level(
     TRAINED.Config, __name__, "Image classification (papers 000, 002, 003): do pruning and penalties suppress noise?"
 )
@@ -107,13 +102,23 @@ def init(config: Any, draw: Any, data: Any) -> Any:
     own, tree = jax.flatten_util.ravel_pytree(draw.params)
     normals = tree(jax.random.normal(jax.random.fold_in(draw.key, 4), own.shape))  # `supervised` has keys 0 to 3
 
-    def started(own: jax.Array, normal: jax.Array) -> jax.Array:
-        given = config.sigma_0 * normal if own.ndim >= 2 else jnp.zeros_like(own)  # biases
+    def started(name: str, own: jax.Array, normal: jax.Array) -> jax.Array:
+        if own.ndim < 2 and not name.endswith("bias"):
+            return own  # scales of norms: at 0 nothing would come through
+        given = config.sigma_0 * normal if own.ndim >= 2 else jnp.zeros_like(own)
         return jnp.where(config.sigma_0 > 0, given, own)
 
-    return TRAINED.init(config, draw._replace(params=jax.tree.map(started, draw.params, normals)), data)
+    names = jax.tree.unflatten(jax.tree.structure(draw.params), constraints.leaf_names(draw.params))
+    params = jax.tree.map(started, names, draw.params, normals)
+    return TRAINED.init(config, draw._replace(params=params), data)
+
+
+def check(config: Any) -> None:
+    schedules.check(config)
+    assert TRAINED.check is not None
+    TRAINED.check(config)
 
 
 EXPERIMENT = TRAINED._replace(
-    data=data, draw=draw, init=init, step=step, measure=measure, readings={"fitted": Config()}
+    data=data, draw=draw, init=init, step=step, measure=measure, check=check, readings={"fitted": Config()}
 )

@@ -1,9 +1,8 @@
-"""Paper 001 on images: LeNet, trained without the images of highest or lowest influence score.
+"""Paper 001 on images: LeNet or ResNet-18, trained without the images of highest or lowest influence score.
 
-Removed images stay in the batches with weight 0, so that which ones are removed is a number of one
-program, and all networks of a seed see their images in the same order: with the network's first weights
-and the order shared, differences between them come from what was removed. An epoch so has the same number
-of updates whatever is removed, and batches that are smaller by the share removed.
+Batches are made of the images that are left, so that running means of a network never see a removed one. Which ones
+are removed is a number of one program; all networks of a seed start from the same weights, take what is left in the
+same order, and make the same number of updates on batches of the same size, whatever is removed.
 """
 
 from __future__ import annotations
@@ -16,10 +15,9 @@ import numpy as np
 import optax
 from numpy.typing import NDArray
 
-from snljax.data import images
 from snljax.experiment import field, metric
+from snljax.experiments import image_classification, image_networks, image_sets, schedules
 from snljax.measures import memorization
-from snljax.models.vision.lenet import LeNet
 from snljax.supervised.door import supervised
 from snljax.supervised.fields import module_level
 
@@ -33,8 +31,13 @@ FIELDS = {
     "epochs": 0.0,
     "steps": 1000,
     "batch_size": 64,
-    "dataset": field("digits", static=True, help="a name known to data.images, or a folder with one of each class"),
-    "side": field(0, static=True, help="pixels to which images are resized; 0: as they are", range="[0, inf)"),
+    **image_sets.FIELDS,
+    "network": field("lenet", static=True, help="which network", choices=tuple(image_networks.NETWORKS)),
+    "width": image_networks.WIDTH,
+    **image_networks.OF_DEEP,
+    "augment": image_classification.FIELDS["augment"],
+    "weight_decay": field(0.0, help="weight decay", range="[0, inf)"),
+    **schedules.FIELDS,
     "measured": 10**6,
 }
 
@@ -55,11 +58,10 @@ class Metrics(NamedTuple):
 
 def samples(config: Any) -> tuple[NDArray, ...]:
     """Images and labels of both splits; where each training image stands, among all and among those of its class."""
-    size = (config.side, config.side) if config.side else None
-    train, test = (images.load(config.dataset, split, size=size) for split in ("train", "test"))
-    scores = memorization.influence_scores(train.images, train.labels)
-    position = np.stack([positions(scores, np.zeros_like(train.labels)), positions(scores, train.labels)])
-    return train.images, train.labels, test.images, test.labels, position
+    x, y, x_test, y_test = image_sets.samples(config)
+    scores = memorization.influence_scores(x, y)
+    position = np.stack([positions(scores, np.zeros_like(y)), positions(scores, y)])
+    return x, y, x_test, y_test, position
 
 
 def positions(scores: NDArray, groups: NDArray) -> NDArray:
@@ -72,18 +74,25 @@ def positions(scores: NDArray, groups: NDArray) -> NDArray:
 
 
 def kept(config: Any, ranks: jax.Array, position: jax.Array) -> jax.Array:
-    """1 for each training image that is not removed, shape (n,)."""
+    """Whether a training image is left, shape (n,)."""
     place = jnp.where(config.within_class, position[1], position[0])
     removed = (place < config.remove_high) | (place > 1 - config.remove_low)
-    return jnp.where(removed | (ranks < config.remove_random), 0.0, 1.0)
+    return ~(removed | (ranks < config.remove_random))
+
+
+def optimizer(config: Any) -> optax.GradientTransformation:
+    """Stochastic gradient descent with momentum, after weight decay."""
+    decay = optax.add_decayed_weights(config.weight_decay)
+    return optax.chain(decay, optax.sgd(schedules.learning_rate(config), momentum=config.momentum))
 
 
 TRAINED = supervised(
-    lambda config, classes: LeNet(classes),
+    image_networks.built,
     samples,
-    optimizer=lambda config: optax.sgd(config.learning_rate, momentum=config.momentum),
+    optimizer=optimizer,
+    augment=image_classification.augmented,
+    select=kept,
     fields=FIELDS,
-    weights=kept,
     metrics=Metrics._fields[:-1],
     name="influence_removal",
 )
@@ -116,11 +125,18 @@ def measure(config: Any, draw: Any, state: Any, data: Any) -> Metrics:
     """As `supervised` measures, and how many images of each class were left."""
     found, classes = TRAINED.measure(config, draw, state, data), jnp.arange(len(data.tested))
     of_class = data.y[None, :] == classes[:, None]
-    left = jnp.sum(jnp.where(of_class, kept(config, draw.ranks, data.more)[None, :], 0.0), axis=1)
+    left = jnp.sum(of_class & kept(config, draw.ranks, data.more)[None, :], axis=1).astype(found.test_loss.dtype)
     return Metrics(**{n: getattr(found, n) for n in Metrics._fields[:-1]}, kept=left)
 
 
+def check(config: Any) -> None:
+    schedules.check(config)
+    assert TRAINED.check is not None
+    TRAINED.check(config)
+
+
 EXPERIMENT = TRAINED._replace(
+    check=check,
     data=data,
     draw=draw,
     init=init,

@@ -49,15 +49,15 @@ def chunked_mean(per_sample: Callable[[Any], Any], samples: Any, chunk: int = 10
 
 
 def per_sample(function: Callable[[Any], jax.Array], samples: Any, chunk: int = 1000) -> jax.Array:
-    """A number of each sample, over chunks of fixed size so that memory does not grow with n.
+    """A number of each sample, or an array, over chunks of fixed size so that memory does not grow with n.
 
     Args:
-        function: takes a pytree of arrays with leading axis ``chunk`` and returns an array of that length.
+        function: takes a pytree of arrays with leading axis ``chunk`` and returns an array with that leading axis.
         samples: pytree of arrays with leading axis n.
         chunk: samples at a time, at least 1; the last chunk is filled up with the first samples.
 
     Returns:
-        Shape (n,).
+        Shape (n, ...).
 
     Example:
         >>> import jax.numpy as jnp
@@ -66,7 +66,8 @@ def per_sample(function: Callable[[Any], jax.Array], samples: Any, chunk: int = 
     """
     n = jax.tree.leaves(samples)[0].shape[0]
     rows = (jnp.arange(-(-n // chunk) * chunk) % n).reshape(-1, chunk)
-    return lax.map(lambda r: function(jax.tree.map(lambda a: a[r], samples)), rows).reshape(-1)[:n]
+    found = lax.map(lambda r: function(jax.tree.map(lambda a: a[r], samples)), rows)
+    return found.reshape(-1, *found.shape[2:])[:n]
 
 
 def loss_and_accuracy(

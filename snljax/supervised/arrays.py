@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from numpy.typing import NDArray
+
+from snljax.experiment import fields_of
 
 _FORM = "(X, y, X_test, y_test)"
 
@@ -74,6 +77,34 @@ def checked(given: Any) -> Data:
     else:
         y, y_test = _floats(y), _floats(y_test)
     return Data(_inputs(x), y, _inputs(x_test), y_test, tested, given[4] if len(given) == 5 else ())
+
+
+class Seen:
+    """What is known of an experiment's data, which is read once for each value of the static fields.
+
+    Args:
+        read: Config -> Data.
+        look: Data -> what is kept of it, such as `shapes`.
+    """
+
+    def __init__(self, read: Callable[[Any], Data], look: Callable[[Data], Any]) -> None:
+        self.read, self.look = read, look
+        self._known: dict[Any, Any] = {}
+
+    def __call__(self, config: Any) -> Any:
+        key = tuple((n, getattr(config, n)) for n, f in fields_of(type(config)).items() if f.static)
+        if key not in self._known:
+            self._known[key] = self.look(self.read(config))
+        return self._known[key]
+
+
+def shapes(data: Data) -> Data:
+    """The same with shapes in place of arrays."""
+    return jax.tree.map(_shape, data)
+
+
+def _shape(a: Any) -> Any:
+    return jax.ShapeDtypeStruct(np.shape(a), jax.dtypes.canonicalize_dtype(np.asarray(a).dtype))
 
 
 def _classes(y: NDArray, y_test: NDArray) -> tuple[NDArray, NDArray]:

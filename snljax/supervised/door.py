@@ -9,16 +9,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from snljax import constraints
-from snljax.experiment import Experiment, fields_of, metric
+from snljax.experiment import Experiment, metric
 from snljax.metrics import CLASS_ACCURACY, LEARNING
-from snljax.supervised import arrays, system
+from snljax.supervised import arrays, batches, fit, system
 from snljax.supervised.fields import config_class
-from snljax.supervised.networks import network
-from snljax.wording import nearest, one_line, shown
+from snljax.supervised.networks import network, parameters
+from snljax.wording import nearest, shown
 
 METRICS = {
     **LEARNING,
@@ -42,7 +41,8 @@ def supervised(
     fields: Mapping[str, Any] | None = None,
     constraint: Callable[[Any], constraints.Constraint] | None = None,
     prunable: constraints.Prunable = constraints.weights,
-    augment: Callable[[Any, Any], Any] | None = None,
+    augment: Callable[..., Any] | None = None,
+    select: Callable[[Any, Any, Any], Any] | None = None,
     weights: Callable[[Any, Any, Any], Any] | None = None,
     metrics: Iterable[str] | None = None,
     name: str = "supervised",
@@ -75,7 +75,10 @@ def supervised(
             it. Numbers and bools are traced; text is static.
         constraint: Config -> `constraints.Constraint`; default is what ``pruning`` says.
         prunable: ``(path, leaf) -> bool``: which leaves are pruned; default all of two axes or more but embeddings.
-        augment: ``(key, inputs) -> inputs`` of a training batch, in JAX.
+        augment: ``(key, inputs) -> inputs`` of a training batch, or ``(config, key, inputs) -> inputs``, in JAX.
+        select: ``(config, ranks, more) -> (n,)`` bools, which training samples batches are made of: networks never see
+            the others. All batches are whole ones, and ``epochs`` count as if nothing were left out. ranks and more as
+            for ``weights``.
         weights: ``(config, ranks, more) -> (n,)``, weight of each training sample; ranks: its place in a random order,
             in (0, 1); more: the fifth entry of data. Default: 1 where its rank is below ``train_fraction``.
         metrics: names of what is measured; default all but ``correct`` and ``test_correct``, which are of each sample.
@@ -109,8 +112,9 @@ def supervised(
         optimizer=optimizer or _descent,
         loss=loss,
         constraint=constraint,
-        augment=augment,
-        weigh=weights or _first_ranks,
+        augment=None if augment is None else with_config(augment),
+        select=select,
+        weigh=weights or (_first_ranks if select is None else _alike),
         prunable=prunable,
         metrics=frozenset(measured),
     )
@@ -120,10 +124,10 @@ def supervised(
         whole = arrays.checked(data)
         given.setdefault("batch_size", min(64, len(whole.x)))
         read = functools.partial(_same, whole)
-    seen = _Seen(read)
+    seen = arrays.Seen(read, arrays.shapes)
     return Experiment(
         name=name,
-        Config=config_class(name, given, without=() if weights is None else ("train_fraction",)),
+        Config=config_class(name, given, without=() if weights is select is None else ("train_fraction",)),
         draw=functools.partial(system.draw, pieces),
         init=functools.partial(system.init, pieces),
         step=functools.partial(system.step, pieces),
@@ -149,29 +153,23 @@ def _descent(config: Any) -> optax.GradientTransformation:
     return optax.sgd(config.learning_rate)
 
 
+def with_config(augment: Callable[..., Any]) -> Callable[[Any, Any, Any], Any]:
+    """A function of Config, key and inputs from one that may do without the Config."""
+    needed = [p for p in parameters(augment).values() if p.default is p.empty]
+    if len(needed) > 2:
+        return augment
+    return lambda config, key, x: augment(key, x)
+
+
 def _first_ranks(config: Any, ranks: jax.Array, more: Any) -> jax.Array:
     return (ranks < config.train_fraction).astype(ranks.dtype)
 
 
-class _Seen:
-    """Shapes of an experiment's data, which is read once for each value of the static fields."""
-
-    def __init__(self, read: Callable[[Any], arrays.Data]) -> None:
-        self.read = read
-        self._known: dict[Any, arrays.Data] = {}
-
-    def __call__(self, config: Any) -> arrays.Data:
-        key = tuple((n, getattr(config, n)) for n, f in fields_of(type(config)).items() if f.static)
-        if key not in self._known:
-            self._known[key] = jax.tree.map(_shape, self.read(config))
-        return self._known[key]
+def _alike(config: Any, ranks: jax.Array, more: Any) -> jax.Array:
+    return jnp.ones_like(ranks)
 
 
-def _shape(a: Any) -> Any:
-    return jax.ShapeDtypeStruct(np.shape(a), jax.dtypes.canonicalize_dtype(np.asarray(a).dtype))
-
-
-def _settled(seen: _Seen, config: Any) -> Any:
+def _settled(seen: arrays.Seen, config: Any) -> Any:
     """Steps from epochs; with steps given, epochs say nothing and are 0."""
     default = type(config)()
     if config.steps and config.epochs in (0, default.epochs):
@@ -185,10 +183,10 @@ def _settled(seen: _Seen, config: Any) -> Any:
 
 
 def _steps(config: Any, data: arrays.Data) -> int:
-    return round(config.epochs * system.epoch_batches(config, len(data.x))[1])
+    return round(config.epochs * batches.sizes(config.batch_size, len(data.x))[1])
 
 
-def _check(pieces: system.Pieces, seen: _Seen, at_once: bool, config: Any) -> None:
+def _check(pieces: system.Pieces, seen: arrays.Seen, at_once: bool, config: Any) -> None:
     """Whether fields fit each other, and where the samples are known, whether they fit network and optimiser."""
     needs = [("penalty_weight", "penalty", 0.0)]
     if pieces.constraint is None:
@@ -196,16 +194,17 @@ def _check(pieces: system.Pieces, seen: _Seen, at_once: bool, config: Any) -> No
     for name, other, off in needs:
         if (value := getattr(config, name)) != off and getattr(config, other) == "none":
             raise ValueError(f"{name}: {value:g} with {other} 'none'; allowed: another {other}, or {off:g}")
-    _using("optimizer", config, lambda: pieces.optimizer(config))
-    _using("constraint", config, lambda: system.constraint(pieces, config))
+    fit.using("optimizer", config, lambda: pieces.optimizer(config))
+    fit.using("constraint", config, lambda: system.constraint(pieces, config))
     if config.epochs and _steps(config, seen(config)) != config.steps:
         raise ValueError(
             f"epochs: {config.epochs:g} are {_steps(config, seen(config))} steps with batch_size {config.batch_size}, "
             f"and other networks of the grid train {config.steps}; allowed: steps, the same for all networks"
         )
-    if at_once:
+    part = getattr(config, "train_fraction", 1) != 1
+    if at_once or part:
         other = _check_fit(pieces, config, seen(config))
-        if other != () and getattr(config, "train_fraction", 1) != 1:
+        if other != () and part:
             raise ValueError(
                 f"train_fraction: {config.train_fraction:g} with a network that keeps running means, which "
                 "samples left out would enter; allowed: 1"
@@ -217,14 +216,9 @@ def _check_fit(pieces: system.Pieces, config: Any, data: arrays.Data) -> Any:
     n, batch = len(data.x), config.batch_size
     if batch > n:
         raise ValueError(f"batch_size: {batch} is out of range; allowed: [1, {n}], the training samples")
-    net = _using("model", config, lambda: network(pieces.model, config, len(data.tested)))
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    samples = jax.ShapeDtypeStruct((min(2, n), *data.x.shape[1:]), jnp.zeros(()).dtype)
-    try:
-        params, other = jax.eval_shape(net.init, key, samples)
-        outputs, _ = jax.eval_shape(lambda *a: net.apply(*a, False), params, other, samples, key)
-    except Exception as error:  # whatever a user's module raises
-        raise ValueError(f"model: {one_line(error)} (of samples of {data.x.shape[1:]})") from error
+    net = fit.using("model", config, lambda: network(pieces.model, config, len(data.tested)))
+    samples = fit.two_of(data.x)
+    outputs, other = fit.shapes_of("model", net, samples)
     _check_outputs(outputs, samples.shape[0], data)
     if other != () and config.penalty == "pegr":
         raise ValueError(
@@ -241,17 +235,3 @@ def _check_outputs(outputs: Any, count: int, data: arrays.Data) -> None:
     if shape not in allowed:
         said = f"{classes} classes" if classes else f"targets of shape {data.y.shape[1:]}"
         raise ValueError(f"model: outputs of shape {shape} for {count} samples; allowed: {allowed[0]}, as y has {said}")
-
-
-def _using(name: str, config: Any, call: Callable[[], Any]) -> Any:
-    """What a user's function makes of a Config; a field that is not there is called by its name."""
-    try:
-        return call()
-    except AttributeError as error:
-        known = fields_of(type(config))
-        if error.obj is not config or error.name in known:
-            raise
-        raise ValueError(
-            f"{name}: reads the field {error.name!r}; {nearest(error.name or '', known)}allowed: "
-            f"{', '.join(known)}, or one of your own in fields"
-        ) from None

@@ -61,14 +61,19 @@ OWN: Mapping[str, tuple[type, Any]] = types.MappingProxyType(
 )
 
 
-def config_class(name: str, given: Mapping[str, Any], without: Collection[str] = ()) -> type:
+def config_class(
+    name: str,
+    given: Mapping[str, Any],
+    without: Collection[str] = (),
+    own: Mapping[str, tuple[type, Any]] = OWN,
+) -> type:
     """A frozen dataclass with the fields that come with it, and others, known to JAX.
 
     Args:
         name: of the experiment.
         given: field -> its default, or ``snl.field(...)``; a field that comes with it keeps all but its default.
-
         without: fields that do not come with it.
+        own: those that come with it.
 
     Returns:
         The class.
@@ -81,11 +86,11 @@ def config_class(name: str, given: Mapping[str, Any], without: Collection[str] =
         >>> made().learning_rate, made().width, made().noise_std
         (0.5, 8, 0.0)
     """
-    specified: dict[str, tuple[type, Any]] = {n: own for n, own in OWN.items() if n not in without}
+    specified: dict[str, tuple[type, Any]] = {n: f for n, f in own.items() if n not in without}
     for key, value in given.items():
         if key in specified and not isinstance(value, dataclasses.Field):
-            kind, own = specified[key]
-            specified[key] = kind, field(kind(value), **own.metadata)
+            kind, before = specified[key]
+            specified[key] = kind, field(kind(value), **before.metadata)
             continue
         made = value if isinstance(value, dataclasses.Field) else field(value, static=isinstance(value, str))
         kind = type(made.default)

@@ -62,7 +62,7 @@ def network(model: Any, config: Any, classes: int) -> Network:
     if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):
         return _pair(*model)
     if callable(model) and not isinstance(model, nnx.Module):
-        takes = _parameters(model)
+        takes = parameters(model)
         if "rngs" in takes or (isinstance(model, type) and issubclass(model, nnx.Module)):
             return _nnx(model)
         if len(takes) in (1, 2) and not isinstance(model, type):
@@ -70,7 +70,8 @@ def network(model: Any, config: Any, classes: int) -> Network:
     raise ValueError(f"model: {shown(model)} is of type {type(model).__name__}; allowed: {ALLOWED}")
 
 
-def _parameters(function: Any) -> dict[str, Any]:
+def parameters(function: Any) -> dict[str, Any]:
+    """The parameters of a function by name; none where they cannot be told."""
     try:
         return dict(inspect.signature(function).parameters)
     except (TypeError, ValueError):
@@ -85,7 +86,7 @@ def _pair(init: Callable[..., Any], apply: Callable[..., Any]) -> Network:
 
 
 def _linen(module: nn.Module) -> Network:
-    takes = _parameters(type(module).__call__)
+    takes = parameters(type(module).__call__)
     flags = [name for name in _TRAINING if name in takes]
 
     def told(train: bool) -> Any:

@@ -11,10 +11,10 @@ import optax
 
 from snljax import constraints, losses
 from snljax.measures import evaluation
+from snljax.supervised import batches
 from snljax.supervised.arrays import Data
 from snljax.supervised.networks import network
 
-ORDERS = 16  # of the samples; those of ORDERS² epochs follow from them
 # Metrics that targets which are numbers have not.
 OF_CLASSES = {"train_accuracy", "test_accuracy", "noisy_test_accuracy", "class_accuracy", "correct", "test_correct"}
 
@@ -27,8 +27,9 @@ class Pieces(NamedTuple):
         optimizer: Config -> optax transformation.
         loss: "cross_entropy", "squared", (output, target) -> scalar of one sample, or None for one of the first two.
         constraint: Config -> Constraint; None for what the field ``pruning`` says.
-        augment: (key, inputs) -> inputs, or None.
+        augment: (Config, key, inputs) -> inputs, or None.
         weigh: (Config, ranks, more) -> weight of each training sample.
+        select: (Config, ranks, more) -> which training samples batches are made of, or None for all.
         prunable: (path, leaf) -> whether it is pruned.
         metrics: those that are measured.
     """
@@ -37,8 +38,9 @@ class Pieces(NamedTuple):
     optimizer: Callable[[Any], optax.GradientTransformation]
     loss: str | Callable[[Any, Any], Any] | None
     constraint: Callable[[Any], constraints.Constraint] | None
-    augment: Callable[[jax.Array, jax.Array], jax.Array] | None
+    augment: Callable[[Any, jax.Array, jax.Array], jax.Array] | None
     weigh: Callable[[Any, jax.Array, Any], jax.Array]
+    select: Callable[[Any, jax.Array, Any], jax.Array] | None
     prunable: constraints.Prunable
     metrics: frozenset[str]
 
@@ -46,8 +48,8 @@ class Pieces(NamedTuple):
 class Draw(NamedTuple):
     """What the networks of a seed share.
 
-    params, other: as they start. key: of noise, masks, dropout and augmentation. orders: (ORDERS, n), of the samples.
-    ranks: of each sample in a random order, in (0, 1), (n,). flip: (n,), a label is wrong where it is below
+    params, other: as they start. key: of noise, masks, dropout and augmentation. orders: of the samples, as `batches`
+    has them. ranks: of each sample in a random order, in (0, 1), (n,). flip: (n,), a label is wrong where it is below
     ``label_noise``. wrong: (n,), what it then is. The last two are None for targets that are numbers.
     """
 
@@ -97,13 +99,6 @@ def inputs(x: Any) -> jax.Array:
     return x.astype(jnp.zeros(()).dtype) / 255.0 if x.dtype == jnp.uint8 else x.astype(jnp.zeros(()).dtype)
 
 
-def epoch_batches(config: Any, n: int) -> tuple[int, int, int]:
-    """Samples of a batch, batches of an epoch, samples of its last one."""
-    size = min(config.batch_size, n)
-    batches = -(-n // size)
-    return size, batches, n - (batches - 1) * size
-
-
 def constraint(pieces: Pieces, config: Any) -> constraints.Constraint:
     """The user's, or what the field ``pruning`` says."""
     if pieces.constraint is not None:
@@ -130,15 +125,14 @@ def draw(pieces: Pieces, config: Any, key: jax.Array, data: Data) -> Draw:
     weight_key, order_key, label_key, other_key = jax.random.split(key, 4)
     n = len(data.x)
     params, other = network(pieces.model, config, len(data.tested)).init(weight_key, inputs(data.x[:1]))
-    # One sort for all: a permutation each takes long to compile.
-    orders = jnp.argsort(jax.random.uniform(order_key, (ORDERS + 1, n)), axis=1).astype(jnp.int32)
+    orders = batches.random_orders(order_key, n, batches.ORDERS + 1)
     flip = wrong = None
     if classes := len(data.tested):
         flip_key, wrong_key = jax.random.split(label_key)
         flip = jax.random.uniform(flip_key, (n,))
         # Another class, each as likely.
         wrong = (jnp.asarray(data.y) + jax.random.randint(wrong_key, (n,), 1, classes)) % classes
-    return Draw(params, other, other_key, orders[:ORDERS], (orders[ORDERS] + 0.5) / n, flip, wrong)
+    return Draw(params, other, other_key, orders[:-1], (orders[-1] + 0.5) / n, flip, wrong)
 
 
 def init(pieces: Pieces, config: Any, draw: Draw, data: Data) -> State:
@@ -162,62 +156,69 @@ def step(pieces: Pieces, config: Any, draw: Draw, state: State, t: jax.Array, da
     if restart is not False:
         begun = pieces.optimizer(config).init(params), early if rewinds else draw.other
         descent, other = jax.lax.cond(restart, lambda old, new: new, lambda old, new: old, (descent, other), begun)
-    size, batches, last = epoch_batches(config, len(data.x))
+    size, in_epoch, last = batches.sizes(config.batch_size, len(data.x))
 
     def on(count: int) -> Callable[..., Any]:
         return lambda params, other: _gradient(pieces, config, draw, params, other, t, count, data)
 
-    if last == size:
+    if last == size or pieces.select is not None:
         gradient, other = on(size)(params, other)
     else:  # a shorter batch costs what it holds
-        short = t % batches == batches - 1
+        short = t % in_epoch == in_epoch - 1
         gradient, other = jax.lax.cond(short, on(last), on(size), params, other)
     updates, descent = pieces.optimizer(config).update(gradient, descent, params)
     return State(optax.apply_updates(params, updates), other, descent, held, early)
 
 
-def batch(config: Any, draw: Draw, t: jax.Array, count: int, n: int) -> jax.Array:
-    """Which samples step t takes: the next ``count`` in the order of its epoch, the same for all networks of a seed."""
-    size, batches, _ = epoch_batches(config, n)
-    epoch = t // batches
-    places = (t % batches) * size + jnp.arange(count)
-    # Two of the orders after one another are one more: as many as pairs.
-    return draw.orders[epoch % ORDERS][draw.orders[(epoch // ORDERS) % ORDERS][places]]
+def rows_of(pieces: Pieces, config: Any, draw: Draw, t: jax.Array, count: int, data: Data) -> jax.Array:
+    """Which samples step t takes, the same for all networks of a seed unless they are chosen by a swept number."""
+    size, in_epoch, _ = batches.sizes(config.batch_size, len(data.x))
+    if pieces.select is None:
+        return batches.of_all(draw.orders, t, size, in_epoch, count)
+    return batches.of_chosen(draw.orders, pieces.select(config, draw.ranks, data.more), t, size)
+
+
+def weights(pieces: Pieces, config: Any, draw: Draw, data: Data) -> jax.Array:
+    """Of the training samples; 0 of those that are not selected."""
+    given = pieces.weigh(config, draw.ranks, data.more)
+    if pieces.select is None:
+        return given
+    return jnp.where(pieces.select(config, draw.ranks, data.more), given, 0.0)
 
 
 def _gradient(
     pieces: Pieces, config: Any, draw: Draw, params: Any, other: Any, t: jax.Array, count: int, data: Data
 ) -> tuple[Any, Any]:
     """Of the training loss on a batch; and what the network changed beside its parameters."""
-    net, rows = network(pieces.model, config, len(data.tested)), batch(config, draw, t, count, len(data.x))
-    x = noisy(config, draw, data.x[rows], rows, train=True, epoch=t // epoch_batches(config, len(data.x))[1])
+    net, rows = network(pieces.model, config, len(data.tested)), rows_of(pieces, config, draw, t, count, data)
+    _, in_epoch, _ = batches.sizes(config.batch_size, len(data.x))
+    x = noisy(config, draw, data.x[rows], rows, train=True, epoch=t // in_epoch)
     key = jax.random.fold_in(jax.random.fold_in(draw.key, 3), t)
     if pieces.augment is not None:
-        x = pieces.augment(jax.random.fold_in(key, 0), x)
+        x = pieces.augment(config, jax.random.fold_in(key, 0), x)
     targets = labels(config, draw, data, rows)
-    weights = pieces.weigh(config, draw.ranks, data.more)[rows]
-    total = jnp.where(jnp.sum(weights) > 0, jnp.sum(weights), 1.0)  # a batch of which nothing is left teaches nothing
+    weight = weights(pieces, config, draw, data)[rows]
+    total = jnp.where(jnp.sum(weight) > 0, jnp.sum(weight), 1.0)  # a batch of which nothing is left teaches nothing
 
     def loss(params: Any) -> tuple[jax.Array, Any]:
         outputs, changed = net.apply(params, other, x, jax.random.fold_in(key, 1), True)
-        return jnp.sum(weights * _losses(pieces, outputs, targets, len(data.tested))) / total, changed
+        return jnp.sum(weight * _losses(pieces, outputs, targets, len(data.tested))) / total, changed
 
-    def of_one(params: Any, x: jax.Array, target: jax.Array, weight: jax.Array) -> jax.Array:
+    def of_one(params: Any, x: jax.Array, target: jax.Array, own: jax.Array) -> jax.Array:
         outputs, _ = net.apply(params, other, x[None], jax.random.fold_in(key, 1), True)
-        return jnp.sqrt(weight) * _losses(pieces, outputs, target[None], len(data.tested))[0]
+        return jnp.sqrt(own) * _losses(pieces, outputs, target[None], len(data.tested))[0]
 
     def penalised(params: Any) -> tuple[jax.Array, Any]:
         value, changed = loss(params)
         if config.penalty == "pegr":
-            own = losses.per_example_gradient_penalty(of_one, params, x, targets, weights) * count / total
+            own = losses.per_example_gradient_penalty(of_one, params, x, targets, weight) * count / total
         else:
             own = losses.squared_norm(jax.grad(lambda p: loss(p)[0])(params))
         return value + config.penalty_weight * own, changed
 
     if config.penalty == "none":
         return jax.grad(loss, has_aux=True)(params)
-    _, batches, _ = epoch_batches(config, len(data.x))
-    is_open = t < config.close_at * batches
+    is_open = t < config.close_at * in_epoch
     return jax.lax.cond(is_open, jax.grad(penalised, has_aux=True), jax.grad(loss, has_aux=True), params)
 
 
@@ -279,9 +280,9 @@ def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -
     found: dict[str, Any] = {}
     if wanted & {"train_loss", "train_accuracy"}:
         n = min(config.measured, len(data.x))
-        weights = pieces.weigh(config, draw.ranks, data.more)[:n]
-        loss, hit, _ = means("train", data.x[:n], given(n), weights)
-        share = jnp.where(jnp.sum(weights) > 0, jnp.sum(weights), jnp.nan) / n  # nothing was trained on
+        weight = weights(pieces, config, draw, data)[:n]
+        loss, hit, _ = means("train", data.x[:n], given(n), weight)
+        share = jnp.where(jnp.sum(weight) > 0, jnp.sum(weight), jnp.nan) / n  # nothing was trained on
         found |= {"train_loss": loss / share, "train_accuracy": hit / share}
     tests = len(data.x_test)
     if wanted & {"test_loss", "test_accuracy", "class_accuracy"}:

@@ -1,0 +1,1 @@
+"""Any encoder, views and arrays as an Experiment of contrastive learning."""
