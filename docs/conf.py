@@ -11,6 +11,8 @@ DOCS = pathlib.Path(__file__).parent
 sys.path.insert(0, str(DOCS))
 
 import pages  # noqa: E402
+from api_pages import api  # noqa: E402
+from links import REPOSITORY  # noqa: E402
 
 import snljax  # noqa: E402
 
@@ -74,7 +76,7 @@ html_copy_source = False
 html_show_search_summary = False  # summaries are fetched, which a browser refuses for files opened from disk
 html_context = {"default_mode": "auto"}
 html_theme_options = {
-    "github_url": pages.REPOSITORY,
+    "github_url": REPOSITORY,
     "navbar_align": "left",
     "header_links_before_dropdown": 6,
     "show_toc_level": 2,
@@ -92,7 +94,7 @@ def _links_out_of_docs(app: Any, name: str, source: list[str]) -> None:
     if pathlib.Path(app.env.doc2path(name)).suffix == ".md":
         text = re.sub(r"\]\(\.\./notebooks/([\w-]+\.ipynb)\)", r"](notebooks/\1)", source[0])
         if "/" not in name:
-            text = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({pages.REPOSITORY}/blob/main/\1)", text)
+            text = re.sub(r"\]\(\.\./([^)]+)\)", rf"]({REPOSITORY}/blob/main/\1)", text)
         source[0] = text
 
 
@@ -106,7 +108,17 @@ def _plain_text(app: Any, what: str, name: str, value: Any, options: Any, lines:
     lines[:] = text.split("\n")
 
 
+_PAGES = {page.title for page in api()}
+
+
+def _with_source(app: Any, module: str, name: str) -> str | None:
+    """Of two entries of one function, that of its module has the source, which could lead back to one kind alone."""
+    home = getattr(getattr(snljax, name, None), "__module__", None) if module == "snljax" else None
+    return module if home in _PAGES else None
+
+
 def setup(app: Any) -> None:
     pages.write()
+    app.connect("viewcode-follow-imported", _with_source)
     app.connect("source-read", _links_out_of_docs)
     app.connect("autodoc-process-docstring", _plain_text, priority=900)  # after napoleon

@@ -9,7 +9,7 @@ from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 
 # What the equations here use and docutils does not know.
-_OTHERS = {r"\dots": r"\ldots", r"\big/": "/", r"\textstyle": ""}
+_OTHERS = {r"\iff": r"\Longleftrightarrow", r"\dots": r"\ldots", r"\big/": "/", r"\textstyle": ""}
 
 
 def to_mathml(tex: str, as_block: bool = False) -> str:

@@ -11,7 +11,7 @@ import re
 import shutil
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,12 +55,19 @@ def _place(grid: Grid) -> str | None:
     return None if place is None else place.rpartition("/")[2]
 
 
-def digest(grid: Grid, record_every: int | None, precision: str, traced: Mapping[str, Any] | None = None) -> str:
+def digest(
+    grid: Grid,
+    record_every: int | None,
+    precision: str,
+    stop: Sequence[Any] | None = None,
+    traced: Mapping[str, Any] | None = None,
+) -> str:
     """Eight digits that differ between runs whose Datasets differ.
 
     Args:
         grid: what is trained.
         record_every, precision: as for `sweep`.
+        stop: what `stop_of` makes of ``stop_when`` and ``check_every``.
         traced: what else a trace is asked for.
 
     Returns:
@@ -82,7 +89,7 @@ def digest(grid: Grid, record_every: int | None, precision: str, traced: Mapping
         "precision": precision,
         "dtype": grid.checked_dtype,
     }
-    rest = {"place": _place(grid), "steps": grid.record_steps, "traced": traced}
+    rest = {"place": _place(grid), "steps": grid.record_steps, "stop": stop, "traced": traced}
     content |= {name: value for name, value in rest.items() if value is not None}
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:8]
 
@@ -133,7 +140,11 @@ def _refuse_another(out: pathlib.Path, digest: str, rest: str = "") -> None:
         with contextlib.suppress(Exception), xarray.open_dataset(out) as ds:
             held = ds.attrs.get(_DIGEST, held)
     if held != digest:
-        what = "something else than a result of `snljax run`" if held is None else "the result of another grid"
+        what = (
+            "something else than a result of `snljax run`"
+            if held is None
+            else "the result of another grid, or of one trained otherwise"
+        )
         raise ValueError(f"out: {out} holds {what}{rest}; allowed: another name, or that file moved away")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copyreg
 import dataclasses
-import importlib
 import pathlib
 import sys
 import types
@@ -96,5 +95,3 @@ def _sent(experiment: Experiment) -> tuple[Any, ...]:
 
 
 copyreg.pickle(Experiment, _sent)
-# A function that is sent by value and says snl.masks holds the package itself, whose module has a class of its own.
-copyreg.pickle(type(sys.modules["snljax"]), lambda package: (importlib.import_module, (package.__name__,)))

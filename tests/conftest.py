@@ -8,28 +8,11 @@ from typing import Any
 
 import jax
 import pytest
-from harness import POWERS, TESTS, need_devices
+from harness import POWERS, need_devices
 
 from snljax import Experiment
-from snljax.sweep import program
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-# Whose tests compare values within a tolerance: compiling is most of their time.
-_QUICK = ("data", "experiments", "figures", "measures", "models")
-_QUICK += tuple(f"test_{name}.py" for name in ("constraints", "descent", "losses", "masks", "supervised"))
-COMPILED_QUICKLY = {TESTS / name for name in _QUICK}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _compiled_quickly(request):
-    """Few optimisations of XLA, where neither speed nor the last bit is looked at."""
-    quickly = bool(COMPILED_QUICKLY & {request.path, *request.path.parents})
-    jax.config.update("jax_disable_most_optimizations", quickly)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    if quickly:
-        program.forget()  # other tests compare the last bits with those of other processes
 
 
 @pytest.fixture(autouse=True)

@@ -70,6 +70,66 @@ def test_a_file_names_its_experiment_relative_to_itself(here, tmp_path, monkeypa
     assert ds["mean"].attrs["long_name"] == "mean of x"
 
 
+STOP = ["--stop-when", "mean < 0.3", "--check-every", "2"]  # 0.5^t at the steps 0, 2, 4: at 2; 0.9^t: never
+
+
+def test_networks_end_by_themselves_in_the_shell(here, capsys):
+    """Without a store and with one in parts, from options and over a TOML file; as `sweep` has it."""
+    grid = ["--rate", "0.5", "0.9", *QUICK, "--block", "1", "1"]
+    cli.main(["run", "shell_own.py:powers", *grid, *STOP, "--out", "ended.nc"])
+    cli.main(["run", "shell_own.py:powers", *grid, *STOP, "--store", "runs/ended", "--shard", "1/2"])
+    cli.main(["run", "shell_own.py:powers", *grid, *STOP, "--store", "runs/ended", "--shard", "2/2"])
+    asked = snl.Grid(finding.at("shell_own.py:powers"), rate=[0.5, 0.9])
+    wanted = snl.sweep(asked, stop_when="mean<0.3", check_every=2, block=(1, 1), devices=1, progress=False)
+    for ds in (xr.load_dataset("ended.nc"), snl.open_store("runs/ended"), wanted):
+        np.testing.assert_array_equal(ds.stopped_at, [2, 4])
+        np.testing.assert_array_equal(ds["mean"], wanted["mean"])
+    assert xr.load_dataset("ended.nc").attrs["stop"] == wanted.attrs["stop"]
+    cli.main(["run", "deeper/grid.toml", *STOP, *QUICK, "--out", "ended_toml.nc"])
+    np.testing.assert_array_equal(xr.load_dataset("ended_toml.nc").stopped_at.transpose("rate", ...), [[2, 2], [4, 4]])
+    cli.main(["slurm", "deeper/grid.toml", *STOP, "--tasks", "2"])
+    assert "--stop-when 'mean < 0.3' --check-every 2" in capsys.readouterr().out
+
+
+def test_another_rule_is_another_result(here, capsys, monkeypatch):
+    run = ["run", "shell_own.py:powers", "--rate", "0.5", *QUICK]
+    where = ["--store", "runs/rule", "--out", "rule.nc"]
+    cli.main([*run, *STOP, *where])
+    before = pathlib.Path("rule.nc").read_bytes()
+    others = ([], [*STOP[:3], "1"], ["--stop-when", "mean < 0.2", *STOP[2:]], ["--stop-when", "mean <= 0.3", *STOP[2:]])
+    for other in others:
+        assert "stop_when, check_every = mean < 0.3 2" in fails(capsys, *run, *other, *where[:2])
+    monkeypatch.setattr(engine, "sweep", no_training)
+    for other in others:
+        assert "rule.nc holds the result of another grid, or of one trained otherwise" in fails(
+            capsys, *run, *other, "--out", "rule.nc"
+        )
+    assert pathlib.Path("rule.nc").read_bytes() == before
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    cli.main([*run, "--stop-when", "mean<3e-1", *STOP[2:], *where])  # the same in other words
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (["--stop-when", "mean < 0.3"], "check_every: None; allowed: a whole number"),
+        (["--check-every", "2"], "check_every: 2 without stop_when"),
+        (["--stop-when", "mean = 0.3", "--check-every", "2"], "stop_when: 'mean = 0.3'; allowed: a metric, one of"),
+        (["--stop-when", "mean < 0.3", "--check-every", "0"], "check_every: 0; allowed"),
+        ([*STOP, "--record-every", "2"], "stop_when: beside record_every"),
+    ],
+)
+@pytest.mark.parametrize("command", [["run"], ["slurm", "--tasks", "2"]])
+def test_a_rule_that_is_none_is_one_line(command, asked, message, here, capsys):
+    assert message in fails(capsys, *command, "shell_own.py:powers", "--rate", "0.5", "--quiet", *asked)
+
+
+def test_a_rule_about_no_metric_is_one_line(here, capsys):
+    error = fails(capsys, "run", "shell_own.py:powers", *QUICK, "--stop-when", "mea < 1", "--check-every", "2")
+    assert "stop_when: 'mea' is not known; did you mean 'mean'" in error
+
+
 def test_a_field_called_as_an_option_is_set(here, capsys):
     """--store is the command's; the field goes by --set."""
     with pytest.raises(SystemExit):

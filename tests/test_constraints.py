@@ -100,10 +100,10 @@ def test_erdos_renyi_keeps_the_share_of_the_network_with_denser_small_layers(sha
 
 
 def test_topk_prunes_every_so_often_and_lets_weights_grow_between():
-    rule = constraints.topk(0.5, every=3)
+    apply = jax.jit(constraints.topk(0.5, every=3).apply)
     params = PARAMS
     for t in range(7):
-        params, _, _ = rule.apply(params, (), jnp.int32(t))
+        params, _, _ = apply(params, (), jnp.int32(t))
         zeros = int((params["dense"]["kernel"] == 0).sum())
         assert zeros == (105 if t % 3 == 0 else 0)
         params = jax.tree.map(lambda w: w + 0.01, params)

@@ -21,6 +21,7 @@ import snljax
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+REPOSITORY = PROJECT["project"]["urls"]["Repository"]
 CONDA_NAMES = {"matplotlib": "matplotlib-base"}
 PYTHONS = [name.split(" :: ")[-1] for name in PROJECT["project"]["classifiers"] if re.search(r":: 3\.\d+$", name)]
 
@@ -92,6 +93,23 @@ def test_the_wheel_says_what_it_is(built):
     assert "snljax = snljax.sweep.dataset:StoreBackend" in points
 
 
+def test_links_of_the_readme_lead_out_of_the_package_index(built):
+    """It is shown there without the repository: each link is absolute, and its file is in this checkout."""
+    with zipfile.ZipFile(wheel_of(built)) as wheel:
+        (name,) = (n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
+        shown = email.message_from_bytes(wheel.read(name)).get_payload()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [re.findall(r"\]\(([^)]+)\)", text) for text in (readme, shown)]
+    relative = [link for link in links[0] if not link.startswith(("https://", "#"))]
+    places = [
+        "https://raw.githubusercontent.com/snljax/snljax/main/" if link.endswith(".png") else f"{REPOSITORY}/blob/main/"
+        for link in relative
+    ]
+    assert [link for link in links[1] if link not in links[0]] == [p + r for p, r in zip(places, relative, strict=True)]
+    assert len(links[0]) == len(links[1]) > 10
+    assert all((ROOT / link.partition("#")[0]).exists() for link in relative)
+
+
 def test_the_wheel_works_where_it_is_installed(built, tmp_path):
     pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-deps")
     run(*pip, "--no-compile", "--target", tmp_path / "site", wheel_of(built))
@@ -117,7 +135,7 @@ def test_the_script_of_a_release_builds_and_checks(tmp_path):
 
 
 def test_the_version_is_said_once():
-    assert PROJECT["project"]["dynamic"] == ["version"]
+    assert PROJECT["project"]["dynamic"] == ["version", "readme"]
     assert PROJECT["tool"]["hatch"]["version"]["path"] == "snljax/__init__.py"
 
 

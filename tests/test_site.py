@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
+import html
+import importlib
 import json
 import os
 import pathlib
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import types
+import urllib.parse
 import zlib
 
 import matplotlib.pyplot as plt
@@ -29,24 +31,22 @@ DOCS = ROOT / "docs"
 EXAMPLES = sorted(file.stem for file in (DOCS / "gallery").glob("*.py"))
 
 
-def module_of(name):
-    """A file of docs/ as a module."""
-    spec = importlib.util.spec_from_file_location(f"site_{name}", DOCS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def module_of():
+    """A file of docs/ as a module, by its name, as conf.py imports it."""
+    names = {file.stem for file in DOCS.glob("*.py")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(DOCS)
+        yield importlib.import_module
+    for name in names & {*sys.modules}:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
-def pages():
-    return module_of("pages")
-
-
-@pytest.fixture(scope="module")
-def written(pages):
+def written(module_of):
     """Path in docs/ -> text: the pages by hand and those that the build writes, without what it runs."""
     by_hand = {file.name: file.read_text(encoding="utf-8") for file in DOCS.glob("*.md")}
-    return by_hand | pages.all_pages()
+    return by_hand | module_of("pages").all_pages()
 
 
 def without_code(text):
@@ -82,7 +82,8 @@ def test_every_page_is_in_a_toctree(written):
     assert reached == {*documents, "tasks/index"}
 
 
-def test_every_public_name_has_its_entry(pages):
+def test_every_public_name_has_its_entry(module_of):
+    pages = module_of("api_pages")
     entries = {name for page in pages.api() for name in page.names}
     titles = {page.title for page in pages.api()}
     for name in snljax.__all__:
@@ -94,9 +95,9 @@ def test_every_public_name_has_its_entry(pages):
         assert {f"snljax.{name}.{member}" for member in getattr(value, "__all__", ())} <= entries
 
 
-def test_every_function_of_a_public_module_has_its_entry(pages):
+def test_every_function_of_a_public_module_has_its_entry(module_of):
     """Found anew, in the sources: what the pages leave out cannot hide here."""
-    entries = {name for page in pages.api() for name in page.names}
+    entries = {name for page in module_of("api_pages").api() for name in page.names}
     for module in (
         "losses",
         "masks",
@@ -149,15 +150,16 @@ def test_links_between_pages_resolve(written):
             assert path in there or is_there(path), f"{page}: {target}"
 
 
-def test_links_to_files_of_the_repository_lead_to_files(pages, written):
+def test_links_to_files_of_the_repository_lead_to_files(module_of, written):
+    published = module_of("links").REPOSITORY
     for page, text in written.items():
-        for path in re.findall(rf"{pages.REPOSITORY}/blob/main/([^)\s\"]+)", text):
+        for path in re.findall(rf"{published}/blob/main/([^)\s\"]+)", text):
             assert (ROOT / path).is_file(), f"{page}: {path}"
 
 
-def test_what_readers_of_a_paper_look_for_is_in_the_file_that_is_named(pages, written):
+def test_what_readers_of_a_paper_look_for_is_in_the_file_that_is_named(module_of, written):
     index = written["papers/index.md"]
-    for what, name in pages.LOOKED_FOR.items():
+    for what, name in module_of("paper_pages").LOOKED_FOR.items():
         (row,) = [line for line in index.splitlines() if line.startswith(f"| {what} |")]
         (file,) = re.findall(r"blob/main/(snljax/[\w/]+\.py)\)", row)
         assert f"\ndef {name.rpartition('.')[2]}(" in (ROOT / file).read_text(encoding="utf-8")
@@ -168,7 +170,7 @@ def test_every_paper_has_its_equations(written):
         assert written[f"papers/{number}.md"].count("\n$$\n") > 10
 
 
-def test_every_equation_becomes_mathml():
+def test_every_equation_becomes_mathml(module_of):
     mathml = module_of("mathml")
     found = 0
     for file in (ROOT / "snljax").rglob("*.py"):
@@ -190,19 +192,39 @@ def test_a_notebook_installs_the_package_first_and_opens_in_colab(written, file)
     assert opened in written["notebooks/index.md"]
 
 
-def test_every_user_task_has_its_example():
-    there = {*EXAMPLES, "live"} & {*EXAMPLES, *(file.stem for file in DOCS.glob("*.md"))}
-    assert there == {
-        "own_experiment_in_the_shell",
-        "learning_rate_sweep",
-        "paired_comparison",
-        "boundary_over_theory",
-        "weights_of_one_cell",
-        "report_page",
-        "resume_after_kill",
-        "influence_of_own_data",
-        "live",
-    }
+# What people do -> the words of the lines that do it, on the page of that name.
+TASKS = {
+    "own_experiment_in_the_shell": ["snljax run", "--store", "--shard"],
+    "learning_rate_sweep": ["snl.supervised(", "snl.sweep("],
+    "paired_comparison": ["snl.Grid(", "snl.sweep(", "snl.compare(", "snl.to_latex("],
+    "boundary_over_theory": ["snl.Grid(", "snl.trace(", "snl.plotting.Curve(", "snl.plotting.phase_map(", '"column"'],
+    "weights_of_one_cell": ["snl.replay("],
+    "live": ["snl.live(", "on_block=live"],
+    "report_page": ["snl.Grid(", "snl.sweep(", "snl.report("],
+    "resume_after_kill": ["snljax run", "subprocess.run(run.split()"],
+    "influence_of_own_data": ["snl.influence_scores("],
+}
+
+
+def test_every_user_task_has_its_page():
+    assert TASKS.keys() == {*EXAMPLES, "live"}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_user_task_takes_ten_lines_at_most(written, name):
+    """The statements in which its words stand; what they are used on, and pictures, come to that."""
+    if name in EXAMPLES:
+        code = (DOCS / "gallery" / f"{name}.py").read_text(encoding="utf-8")
+    else:
+        code = "\n".join(re.findall(r"^```\{code-cell\} python\n(.*?)^```", written[f"{name}.md"], re.M | re.S))
+    statements = [(node, ast.get_source_segment(code, node)) for node in ast.parse(code).body]
+    doing = [
+        (node.end_lineno - node.lineno + 1, text)
+        for node, text in statements
+        if not text.startswith('"""') and any(word in text for word in TASKS[name])
+    ]
+    assert all(any(word in text for _, text in doing) for word in TASKS[name])
+    assert sum(lines for lines, _ in doing) <= 10
 
 
 def test_read_the_docs_builds_what_continuous_integration_builds():
@@ -273,6 +295,51 @@ def test_the_site_fetches_nothing_from_elsewhere(site):
     assert len(files) > 150
     for file in files:
         assert re.findall(fetched, file.read_text(encoding="utf-8")) == [], file
+
+
+@pytest.mark.slow
+def test_links_of_the_site_lead_to_files_and_anchors(site):
+    """Those between pages, those of the theme, and those from sources back to what is said of them."""
+    texts = {file.resolve(): file.read_text(encoding="utf-8") for file in site.rglob("*.html")}
+    anchors = {
+        file: {html.unescape(name) for name in re.findall(r'\bid="([^"]+)"', text)} for file, text in texts.items()
+    }
+    checked, lost = 0, set()
+    for file, text in texts.items():
+        for link in map(html.unescape, re.findall(r'<a\b[^>]*?\bhref="([^"]*)"', text)):
+            path, _, anchor = urllib.parse.unquote(link).partition("#")
+            if re.match(r"\w+:", link):
+                continue
+            target = (file.parent / path.partition("?")[0]).resolve() if path else file
+            there = target.exists() and (not anchor or target not in anchors or anchor in anchors[target])
+            lost |= set() if there else {(file.name, link)}
+            checked += 1
+    assert checked > 10_000
+    assert lost == set()
+
+
+# What a task's page says when it has done what it is about.
+CAME_OUT = {
+    "own_experiment_in_the_shell": r"cells 48 of 48 done \(100\.0 %\) blocks 8 done",
+    "learning_rate_sweep": r"learning rate \S+: 0\.\d+ \[0\.\d+, 0\.\d+\]",
+    "paired_comparison": r"8 .*\\begin\{tabular\}.*pegr & .*\\mathbf",
+    "boundary_over_theory": r"c = \d+\.\d \[\d+\.\d, \d+\.\d\]",
+    "weights_of_one_cell": r"\(3, 4, 40\) True",
+    "live": r"8 pictures",
+    "report_page": r"report\.html: \d\.\d MB",
+    "resume_after_kill": r"exit code -9; \d+ of 96 networks are in the store .*96 of 96 .*\bTrue\b",
+    "influence_of_own_data": r"scores = snl\.influence_scores",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TASKS)
+def test_a_user_task_comes_out(site, name):
+    """The build runs it; here is that it did what it says."""
+    page = (site / ("live.html" if name == "live" else f"tasks/{name}.html")).read_text(encoding="utf-8")
+    shown = " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
+    assert re.search(CAME_OUT[name], shown)
+    assert re.search(r'<img[^>]+src="(?:\.\./)?_images/', page)
 
 
 @pytest.mark.slow

@@ -13,18 +13,9 @@ import snljax as snl
 # %%
 # A sweep with a third axis, which gets a slider:
 
-grid = snl.Grid(
-    "topk_pruning",
-    sigma_p=np.linspace(0.2, 2.0, 10),
-    K=range(4, 41, 4),
-    steps=[50, 100, 200, 400],
-    seed=range(3),
-    n=20,
-    n_test=200,
-    d=40,
-    m=4,
-    num_classes=3,
-)
+small = {"n": 20, "n_test": 200, "d": 40, "m": 4, "num_classes": 3}
+axes = {"sigma_p": np.linspace(0.2, 2.0, 10), "K": range(4, 41, 4), "steps": [50, 100, 200, 400], "seed": range(3)}
+grid = snl.Grid("topk_pruning", **axes, **small)
 ds = snl.sweep(grid, store="runs/topk", progress=False)
 page = snl.report(ds, "runs/report.html", metric="test_loss", level=1.0)
 print(f"{page.name}: {page.stat().st_size / 1e6:.1f} MB")

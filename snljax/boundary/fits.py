@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,8 @@ class Fit(NamedTuple):
         aic: Akaike's criterion of the points of one seed; NaN where a seed has no more points than constants.
         points: how many places of how many seeds went in.
         seeds: how many seeds went in; those with fewer different places than constants are left out.
+        missing: how many places of seeds have no boundary where other seeds have one. Those that are beyond the axis
+            are not missing by chance: what is left there is too low or too high, and a warning says so.
         of_seeds: the variables ``value`` (seed, constant), ``r2``, ``aic`` and ``points``, NaN for seeds left out.
         residuals: boundary minus law of the same seed, on the fit's scale; NaN where nothing was fitted.
         function: the law: ``function(x, *constants)``.
@@ -38,6 +41,7 @@ class Fit(NamedTuple):
     aic: Interval
     points: int
     seeds: int
+    missing: int
     of_seeds: xr.Dataset
     residuals: xr.DataArray
     function: Callable[..., Any]
@@ -70,7 +74,9 @@ def fit(
     seeds are, and all intervals go over them.
 
     Args:
-        boundary: from `edge`, dimensions seed and one other, x (or x alone); NaN is left out.
+        boundary: from `edge`, dimensions seed and one other, x (or x alone); NaN is left out. Where some seeds have
+            none, a warning tells: if theirs lies beyond the axis, the law bends towards what is left. It does less so
+            without those places, ``boundary.where(boundary.notnull().all("seed"))``.
         form: ``"power law"``, y = constant · x^exponent; ``"exponential"``, y = constant · exp(rate · x); or a
             function f(x, *constants) of NumPy arrays, such as a boundary of `theory`.
         start: of the constants of a function; by default the function's own defaults, and 1 where it has none.
@@ -202,6 +208,7 @@ def summary(
     """A Fit from the constants of every seed, shape (seeds, constants), and what is left; NaN for seeds left out."""
     others = [d for d in residuals.dims if d != "seed"]
     points = residuals.count(others)
+    missing = _missing(boundary)
     shown = boundary.copy(data=transform(scale)(boundary.values)).where(residuals.notnull())
     rss = (residuals**2).sum(others)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -217,7 +224,22 @@ def summary(
     constants = {name: t_interval(values[used, i], coverage) for i, name in enumerate(names)}
     drawn = {name: _mean_of_seeds(value.isel(seed=used, constant=i), coverage) for i, name in enumerate(names)}
     of_r2, of_aic = (t_interval(of_seeds[name].values, coverage) for name in ("r2", "aic"))
-    return Fit(form, constants, drawn, of_r2, of_aic, int(points.sum()), used.size, of_seeds, residuals, function)
+    went = int(points.sum()), used.size, missing
+    return Fit(form, constants, drawn, of_r2, of_aic, *went, of_seeds, residuals, function)
+
+
+def _missing(boundary: xr.DataArray) -> int:
+    """How many places of seeds have no boundary where other seeds have one; a warning if there are any."""
+    known = boundary.notnull()
+    missing = int((known.any("seed") & ~known).sum())
+    if missing:
+        text = (
+            f"boundary: {missing} of {boundary.size} places have none where other seeds have one; if theirs is beyond "
+            "the axis, the law bends towards what is left. To leave those places out for all seeds: "
+            "boundary.where(boundary.notnull().all('seed'))"
+        )
+        warnings.warn(text, stacklevel=4)
+    return missing
 
 
 def _mean_of_seeds(row: xr.DataArray, coverage: float) -> Interval:

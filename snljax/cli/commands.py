@@ -62,11 +62,14 @@ def run(arguments: argparse.Namespace) -> None:
     from snljax import output
     from snljax.sweep.engine import SweepError, sweep
     from snljax.sweep.files import StoreError
+    from snljax.sweep.stop import stop_of
 
     grid, shard, store = values.grid(arguments), values.shard(arguments.shard), arguments.store
     if shard is not None and store is None:
         raise ValueError(f"shard: {arguments.shard} without --store; allowed: with it, which joins the parts")
-    digest = output.digest(grid, arguments.record_every, arguments.precision)
+    when = {name: getattr(arguments, name) for name in ("record_every", "stop_when", "check_every")}
+    stop = stop_of(arguments.stop_when, arguments.check_every)
+    digest = output.digest(grid, arguments.record_every, arguments.precision, stop)
     out = arguments.out or (None if store else pathlib.Path("runs", f"{output.named(grid)}-{digest}.nc"))
     if out is not None:
         out = output.writable(out, store, digest)
@@ -80,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
         options = stack.enter_context(values.sweep_options(arguments))
         where = store or hidden
         try:
-            ds = sweep(grid, store=where, shard=shard, record_every=arguments.record_every, **options)
+            ds = sweep(grid, store=where, shard=shard, **when, **options)
         except SweepError as failed:
             rest = "" if where is None or str(where) in str(failed) else f"; all others are kept in {where}"
             raise BadNewsError(f"{failed}{rest}") from None
@@ -108,7 +111,7 @@ def trace(arguments: argparse.Namespace) -> None:
             raise ValueError(f"{name}: not given; allowed: --{name}, which a trace needs")
     grid = values.grid(arguments)
     about = {name: getattr(arguments, name) for name in ("metric", "level", "x", "y", "seeds", "net", "diverged")}
-    digest = output.digest(grid, None, arguments.precision, about)
+    digest = output.digest(grid, None, arguments.precision, traced=about)
     out = None if arguments.out is None else output.writable(arguments.out, arguments.store, digest)
     if arguments.png is not None:
         drawn.check(arguments.png)
@@ -140,16 +143,19 @@ def slurm(arguments: argparse.Namespace) -> None:
     """The script of a job array; the grid is looked at, nothing is trained."""
     from snljax import output
     from snljax.slurm import Limits, script
+    from snljax.sweep.arguments import plan_of
+    from snljax.sweep.stop import stop_of
 
     if arguments.tasks is None:
         raise ValueError("tasks: not given; allowed: --tasks N, how many jobs train the parts of the grid")
-    grid = values.grid(arguments)
+    grid, stop = values.grid(arguments), stop_of(arguments.stop_when, arguments.check_every)
+    plan_of(grid, arguments.record_every, arguments.precision, arguments.memory, arguments.accept_program, stop)
     limits = Limits(arguments.tasks, arguments.time, arguments.cpus, arguments.mem, tuple(arguments.sbatch or ()))
     words = parsing.words_of_run(parsing.with_hyphens(arguments.argv))
     name = output.named(grid)
     store = arguments.store
     if store is None:
-        store = f"runs/{name}-{output.digest(grid, arguments.record_every, arguments.precision)}.store"
+        store = f"runs/{name}-{output.digest(grid, arguments.record_every, arguments.precision, stop)}.store"
         words += ["--store", store]
     text = script(name, words, store, limits, sys.executable, os.getcwd())
     if arguments.out is None:

@@ -253,6 +253,13 @@ def _dask_option(parser: Parser) -> None:
 
 def _record_options(parser: Parser) -> None:
     parser.add_argument("--record-every", type=int, metavar="STEPS", help="measure on the way too")
+    parser.add_argument(
+        "--stop-when",
+        metavar="RULE",
+        help="a network ends where a metric is where it should be, such as 'train_loss < 0.01'; what is kept of it is "
+        "of that step, stopped_at",
+    )
+    parser.add_argument("--check-every", type=int, metavar="STEPS", help="between two looks of --stop-when")
     _sweep_options(parser)
 
 

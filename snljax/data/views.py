@@ -41,7 +41,7 @@ def crop_resize(
     Example:
         >>> import jax
         >>> images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
-        >>> views = crop_resize(jax.random.key(1), images, smallest=0.5)
+        >>> views = jax.jit(crop_resize)(jax.random.key(1), images, smallest=0.5)
         >>> views.shape, bool((views == images).all())
         ((2, 8, 8, 3), False)
 
@@ -135,7 +135,7 @@ def jitter(
     Example:
         >>> import jax
         >>> images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
-        >>> views = jitter(jax.random.key(1), images, 0.4, 0.4, 0.4, 0.1, probability=1.0)
+        >>> views = jax.jit(jitter)(jax.random.key(1), images, 0.4, 0.4, 0.4, 0.1)
         >>> views.shape, bool((views >= 0).all() and (views <= 1).all())
         ((2, 8, 8, 3), True)
 
@@ -274,7 +274,7 @@ def simclr(key: jax.Array, images: jax.Array, strength: Number = 0.5, smallest: 
     Example:
         >>> import jax
         >>> images = jax.random.uniform(jax.random.key(0), (2, 8, 8, 3))
-        >>> simclr(jax.random.key(1), images).shape
+        >>> jax.jit(simclr)(jax.random.key(1), images).shape
         (2, 8, 8, 3)
 
     Source: Chen et al. 2020, "A Simple Framework for Contrastive Learning" (SimCLR), Appendices A and B.9; the noise of

@@ -61,6 +61,7 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
         "influence-extremes": "Figure 5 of paper 001: the images of highest and lowest influence in each class",
         "noise-correlation-matrix": "Figure 6 of paper 001: overlap of the noise of each pair of classes, and Γ",
         "influence-removal": "Figure 7 of paper 001: accuracy of LeNet without images of high, low or random influence",
+        "influence-removal-cifar10": "Figure 7 of paper 001 on CIFAR-10: the same of ResNet-18",
         "class-shapes": "Figure 1 of paper 001: t-SNE of the classes, against classes of equal noise",
     },
     ("random_pruning", "random_pruning", "002"): {
@@ -73,6 +74,7 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
     },
     ("random_pruning_images", "image_classification", "002"): {
         "random-pruning-mnist": "Figure 3a of paper 002: an MLP on MNIST, random against iterative magnitude pruning",
+        "random-pruning-cifar10": "Figures 3b and 4 of paper 002: VGG-16 and ResNet-20-128 on CIFAR-10, likewise",
     },
     ("gradient_regularization", "gradient_regularization", "003"): {
         "pegr-curves": (
@@ -96,6 +98,11 @@ _FIGURES: dict[tuple[str, str, str], dict[str, str]] = {  # (module, experiment,
         ),
         "contrastive-neurons": "Figure 6 of paper 004: which neurons learn which features, lucky and mixed ones",
         "contrastive-stages": "Figure 1 of paper 004: projections over training, with T₁ and T₂",
+    },
+    ("contrastive_images", "contrastive_images", "004"): {
+        "contrastive-longtail-table": (
+            "Table 2 of paper 004: accuracy and Δ20 of a linear probe on long-tailed sets, with and without pruning"
+        ),
     },
     ("contrastive_pruning", "contrastive", "004"): {
         "contrastive-pruning": (

@@ -12,7 +12,18 @@ from snljax.papers import cite
 
 SIZES = {"digits": (1442, 8), "mnist": (60_000, 28), "cifar10": (50_000, 32), "cifar100": (50_000, 32)}
 NAMES = {"digits": "scikit-learn's digits", "mnist": "MNIST", "cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}
-NETWORKS = {"mlp": "MLP-1024-1024", "lenet": "LeNet-5", "cnn": "CNN", "vit": "ViT-tiny"}
+NETWORKS = {
+    "mlp": "MLP-1024-1024",
+    "lenet": "LeNet-5",
+    "cnn": "CNN",
+    "vit": "ViT-tiny",
+    "vgg16": "VGG-16",
+    "resnet18": "ResNet-18",
+    "resnet32": "ResNet-32",
+    "resnet50": "ResNet-50",
+    "resnet20_128": "ResNet-20-128",
+}
+NEAR_CHANCE = 0.1  # accuracy above chance, below which a network has not learned what it would be judged by
 
 
 def steps(epochs: int, count: int, batch_size: int = 64) -> int:
@@ -78,6 +89,26 @@ def _less(ds: xr.Dataset, wanted: str) -> list[str]:
     if (own := setting(ds, "side")) not in (0, side):
         parts.append(f"at {own} × {own} pixels")
     return parts
+
+
+def untrained(accuracy: xr.DataArray, classes: int) -> str:
+    """Why nothing can be said of networks that have not learned their task.
+
+    Args:
+        accuracy: test accuracy of the networks that others are compared with.
+        classes: of the task.
+
+    Returns:
+        The reason, for `claims.Finding.untestable`; empty where they have learned it.
+
+    Example:
+        >>> untrained(xr.DataArray([0.15, 0.11]), 10), untrained(xr.DataArray([0.6, 0.7]), 10)
+        ('the networks that are compared with are at chance, accuracy 0.13', '')
+    """
+    reached = float(accuracy.mean())
+    if reached >= 1 / classes + NEAR_CHANCE:
+        return ""
+    return f"the networks that are compared with are at chance, accuracy {reached:.3g}"
 
 
 def is_reduced(ds: xr.Dataset, wanted: str) -> bool:

@@ -17,6 +17,7 @@ from snljax.sweep.axes import Axis
 from snljax.sweep.files import PIECE
 from snljax.sweep.grid import Grid
 from snljax.sweep.returned import Metrics
+from snljax.sweep.stop import Stop
 from snljax.sweep.store import Store
 from snljax.sweep.work import Plan, Work
 from snljax.variables import DIVERGED, DONE, FIRST_BAD, PENDING, STATUS, missing
@@ -210,6 +211,7 @@ class StoreBackend(BackendEntrypoint):
         lazy = {n: indexing.LazilyIndexedArray(a) for n, a in variables.items() if n not in drop}
         attrs = {name: m[name] for name in ("experiment", "reading", "dtype", "precision", "device")}
         attrs |= {name: json.dumps(m[name]) for name in ("settings", "versions")}
+        attrs |= {"stop": json.dumps(Stop(*m["stop"])._asdict())} if "stop" in m else {}
         return labelled(labels, lazy, attrs | {"store": str(store.path)})
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:

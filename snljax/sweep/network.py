@@ -18,6 +18,7 @@ import numpy as np
 
 from snljax.experiment import Experiment, fields_of, traced_fields
 from snljax.sweep import cost, tracing
+from snljax.sweep.convolutions import in_one_form
 from snljax.sweep.grid import Grid
 from snljax.sweep.host_code import host_code, snapshot
 from snljax.sweep.layout import Block
@@ -133,7 +134,7 @@ class Systems:
             digest.update(outside)
             comparable &= seen
             returns[name], jaxprs[name] = stage.out_info, kept
-            batched = one_by_one(kept) if self.devices[0].platform == "cpu" else kept
+            batched = in_one_form(one_by_one(kept)) if self.devices[0].platform == "cpu" else kept
             played[name] = _replayed(batched, jax.tree.structure(stage.out_info))
             return _strong(stage.out_info)
 

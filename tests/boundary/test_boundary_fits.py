@@ -101,6 +101,32 @@ def test_a_curve_of_theory_with_free_constants():
         assert signal.mean == pytest.approx(sign * 1.3**0.5, rel=1e-5)
 
 
+def _ending(highest=np.inf):
+    """95 · σ_p⁻² with noise of its own in each place, on an axis that may end."""
+    sigma_p, rng = np.linspace(0.55, 1.2, 10), np.random.default_rng(0)
+    y = 95 / sigma_p**2 * np.exp(0.3 * rng.normal(size=(100, 10)))
+    return xr.DataArray(y, dims=("seed", "sigma_p"), coords={"sigma_p": sigma_p}, name="K").where(y < highest)
+
+
+def test_places_that_only_some_seeds_have_are_counted_and_told():
+    """What lies beyond an axis is not missing by chance: the fit is sure of an exponent that is wrong."""
+    whole, edge = boundary.fit(_ending(), "power law"), _ending(highest=200.0)
+    assert (whole.points, whole.missing) == (1000, 0)
+    assert whole.constants["exponent"].low < -2 < whole.constants["exponent"].high
+    with pytest.warns(UserWarning, match="boundary: 240 of 1000 places have none where other seeds have one") as told:
+        law = boundary.fit(edge, "power law")
+    assert told[0].filename == __file__
+    assert (law.points, law.missing) == (760, 240)
+    assert law.constants["exponent"].low > -1.7
+    less = boundary.fit(edge.where(edge.notnull().all("seed")), "power law")
+    assert (less.points, less.missing) == (400, 0)
+    assert less.constants["exponent"].low < -2 < less.constants["exponent"].high
+    with pytest.warns(UserWarning, match="boundary: 240 of 1000"):
+        assert boundary.scaling(edge, ["sigma_p"]).missing == 240
+    assert boundary.fit(edge.where(edge.sigma_p > 1), "power law").missing == 0  # what no seed has tells nothing
+
+
+@pytest.mark.filterwarnings("ignore:boundary")
 def test_seeds_with_one_x_alone_are_left_out():
     y = [[1.0, 2.0, np.nan], [np.nan, np.nan, 5.0], [3.0, np.nan, 12.0]]
     law = boundary.fit(_edge(y, [1.0, 1.0, 2.0], seed=[0, 0, 1]), "power law")  # two seeds of one name
@@ -208,6 +234,7 @@ def test_a_constant_that_explains_nothing_costs_two():
     assert found.constants.values.tolist() == [2, 3]
 
 
+@pytest.mark.filterwarnings("ignore:boundary")
 def test_forms_are_compared_on_the_same_seeds():
     """A seed that has too few points for one of them counts for none."""
     x = np.geomspace(0.5, 4, 6)
@@ -261,6 +288,7 @@ def test_one_parameter_is_a_power_law():
     assert joint.aic.mean == pytest.approx(alone.aic.mean)
 
 
+@pytest.mark.filterwarnings("ignore:boundary")
 def test_joint_fits_leave_gaps_and_seeds_out_that_say_too_little():
     edge = _joint((0.5, 2.0, -2.0))
     edge = edge.where((edge.n + 100 * edge.mu + 31 * edge.sigma_p) % 3 < 2)

@@ -32,10 +32,12 @@ def train(c: Config, draw: contrastive.Draw, steps: int):
     return lax.fori_loop(0, steps, lambda t, s: EXPERIMENT.step(c, draw, s, t), EXPERIMENT.init(c, draw))
 
 
+@jax.jit
 def drawn(c: Config) -> contrastive.Draw:
     return EXPERIMENT.draw(c, jax.random.key(0))
 
 
+begun = jax.jit(EXPERIMENT.init)
 measure = jax.jit(EXPERIMENT.measure)
 embeddings = jax.jit(contrastive.embeddings)
 next_mask = jax.jit(contrastive.next_mask)
@@ -140,11 +142,13 @@ def test_the_gap_of_the_positive_logit_by_type_of_pair():
 def test_specialised_neurons_and_the_mask_that_knows_them():
     """Eight neurons of four features, two each; the minority's are 3 and 7, whatever their norms."""
     c = config(initial="specialised", mask="oracle", prune_fraction=0.4, sigma_0=0.0, epsilon_min=0.25, temperature=2.0)
-    state = EXPERIMENT.init(c, drawn(c))
+    state = begun(c, drawn(c))
     expected = np.zeros((8, c.d1))
     expected[np.arange(8), np.arange(8) % 4] = [2, 2, 2, 0.5] * 2
     np.testing.assert_array_equal(state.params.neurons, expected)
-    neurons = state.params.neurons.at[3].multiply(50).at[7, 0].set(0.1)  # the longer one is the purer one
+    neurons = np.array(state.params.neurons)
+    neurons[3] *= 50  # the longer one is the purer one
+    neurons[7, 0] = 0.1
     longer = state._replace(params=state.params._replace(neurons=neurons))
     for fraction, masked in ((0.4, [3, 7]), (0.25, [3, 7]), (0.125, [3]), (0.0, [])):
         kept = next_mask(config(mask="oracle", prune_fraction=fraction), drawn(c), longer, 0)
@@ -157,7 +161,7 @@ def test_the_two_readings_of_the_mask_differ():
     """Literally, a masked neuron gets no gradient (so that only decay moves it); under eq. 5 it does."""
     settings = {"prune_fraction": 0.5, "weight_decay": 0.0}
     draw = drawn(config())
-    start = EXPERIMENT.init(config(), draw).params.neurons
+    start = begun(config(), draw).params.neurons
     literal, logits = (train(config(**settings, mask_gradient=r), draw, 1) for r in ("literal", "logits"))
     np.testing.assert_array_equal(literal.kept, logits.kept)
     masked = ~np.asarray(literal.kept)
@@ -177,7 +181,7 @@ def test_single_precision_and_the_generic_encoder():
     neurons, bias = draw.weights, 0.1 * jnp.arange(c.m)
     f = contrastive.feature_frequency(c, c.epsilon_min)
     fast = embeddings(c, contrastive.Params(neurons, None), bias, pairs, f)
-    attention = EXPERIMENT.init(trained, draw).params.attention
+    attention = begun(trained, draw).params.attention
     generic = embeddings(trained, contrastive.Params(neurons, attention), bias, pairs, f)
     chex.assert_shape(fast, (6, c.m))
     chex.assert_type(fast, jnp.float32)
@@ -210,7 +214,7 @@ def test_every_step_has_its_own_batch():
 def test_the_smallest_neurons_are_masked(alpha, masked):
     c = config(prune_fraction=alpha)
     draw = drawn(c)
-    state = EXPERIMENT.init(c, draw)
+    state = begun(c, draw)
     kept = np.asarray(next_mask(c, draw, state, jnp.int32(0)))
     assert (~kept).sum() == masked
     norms = np.linalg.norm(state.params.neurons, axis=1)
@@ -225,7 +229,7 @@ def test_when_masks_are_made():
     """From first_prune on, every prune_every steps; in between the mask stays although norms change."""
     c = config(prune_fraction=0.5, first_prune=2, prune_every=3)
     draw = drawn(c)
-    state = EXPERIMENT.init(c, draw)
+    state = begun(c, draw)
     fixed = jnp.arange(8) < 2
     reversed_norms = state._replace(kept=fixed, params=state.params._replace(neurons=draw.weights[::-1]))
     made = [not bool((next_mask(c, draw, reversed_norms, jnp.int32(t)) == fixed).all()) for t in range(9)]

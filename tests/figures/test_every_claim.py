@@ -33,6 +33,7 @@ def test_every_figure_has_planted_cases():
     assert PLANTED.keys() == figures.NAMES.keys()
 
 
+@pytest.mark.filterwarnings("ignore:boundary")  # planted edges that lie beyond their axis for some seeds
 @pytest.mark.parametrize("name", PLANTED)
 def test_each_claim_can_hold_be_refuted_and_stay_open(name):
     figure = figures.get(name)

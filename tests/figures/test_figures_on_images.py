@@ -123,7 +123,7 @@ def test_a_network_that_diverged_is_no_gain():
     [(8, 10, ["holds", "holds"]), (5, 3, ["refuted", "refuted"]), (3, 5, ["refuted", "holds"])],
 )
 def test_where_accuracies_fall(test, train, expected):
-    claims = random_pruning_images.check(pruned(falling(test), falling(train)))
+    claims = random_pruning_images.check(random_pruning_images.MNIST, pruned(falling(test), falling(train)))
     assert [c.verdict for c in claims[::2]] == expected
     assert [c.verdict for c in claims[1::2]] == expected
 
@@ -131,7 +131,7 @@ def test_where_accuracies_fall(test, train, expected):
 def test_levels_lie_where_their_masks_do():
     """A record after level k shows the network that keeps .8^k."""
     test = 0.9 - 0.01 * LEVELS
-    (page,) = random_pruning_images.draw(pruned(test, test)).values()
+    (page,) = random_pruning_images.draw(random_pruning_images.MNIST, pruned(test, test)).values()
     for line in page.axes[0].lines[:2]:
         np.testing.assert_allclose(line.get_xdata(), 0.8**LEVELS, rtol=1e-5)
         np.testing.assert_allclose(np.diff(line.get_ydata()), -0.01, atol=2e-3)

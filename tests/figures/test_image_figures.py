@@ -81,8 +81,15 @@ def test_too_few_seeds_decide_nothing():
     assert np.isnan(measured.mean) or measured.mean == pytest.approx(0.15, abs=1e-3)
 
 
+def test_networks_at_chance_decide_nothing():
+    ds = removal(0.3, 0.1, 0.2, 0.3)
+    found = figures.check_removal({"mine": ds.assign(test_accuracy=ds.test_accuracy - 0.5)})
+    assert {c.verdict for c in found} == {"not testable"}
+    assert all("at chance, accuracy 0.4" in c.note for c in found)
+
+
 def test_removal_curves_begin_with_nothing_removed():
-    (page,) = figures.draw_removal({"mine": removal(0.3, 0.1, 0.2, 0.3)}).values()
+    (page,) = figures.draw_removal("influence-removal", {"mine": removal(0.3, 0.1, 0.2, 0.3)}).values()
     curves = page.axes[0].lines
     assert [line.get_xdata().tolist() for line in curves] == [[0, 0.25, 0.5]] * 3
     np.testing.assert_allclose([line.get_ydata()[0] for line in curves], 0.9, atol=0.02)

@@ -11,8 +11,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 import xarray as xr
+from harness import POWERS
 
 import snljax as snl
+from snljax import cli
 from snljax.report.borders import crossings
 from snljax.report.cube import cubes
 from snljax.variables import DIVERGED, DONE, PENDING
@@ -222,33 +224,40 @@ const all = (node) => [...node.childNodes].map((one) => one.nodeType === 3 ? one
   : (one.shadowRoot ? all(one.shadowRoot) : "") + (["STYLE", "SCRIPT"].includes(one.tagName) ? "" : all(one))).join(" ")
 return all(document.body)
 """
-# The middle of a cell of the first heatmap, in pixels of the window.
+# The middle of a cell of a heatmap, in pixels of the window.
 PLACE = """
-const view = Bokeh.index.find_one_by_id(Bokeh.documents[0].get_model_by_name("part0_1").id)
+const view = Bokeh.index.find_one_by_id(Bokeh.documents[0].get_model_by_name(arguments[2]).id)
+if (arguments[2] !== "part0_1") view.canvas_view.el.scrollIntoView({block: "center", behavior: "instant"})
 const box = view.canvas_view.el.getBoundingClientRect()
 const [x, y] = [view.frame.x_scale.compute(arguments[0]), view.frame.y_scale.compute(arguments[1])]
 return [box.left + x, box.top + y]
 """
 
 
-def point_at(browser, ds, i, j, click=False):
+def point_at(browser, x, y, click=False, part=0):
+    """Move the mouse to the cell that is at x and y in the heatmap of a source."""
     from selenium.webdriver.common.action_chains import ActionChains
 
-    x, y = browser.execute_script(PLACE, float(ds.sigma_p[i]), float(ds.K[j]))
+    x, y = browser.execute_script(PLACE, float(x), float(y), f"part{part}_1")
     actions = ActionChains(browser, duration=20)
     actions.w3c_actions.pointer_action.move_to_location(round(x) - 2, round(y))
     actions.w3c_actions.pointer_action.move_to_location(round(x), round(y))
     (actions.click() if click else actions).perform()
 
 
-def hovered(browser, ds, i, j, word):
+def hovered(browser, x, y, word, part=0):
     """The text of the page with the tip of a cell, once it has a word."""
-    point_at(browser, ds, i, j)
+    point_at(browser, x, y, part=part)
     until = time.monotonic() + 30
     while word not in (text := " ".join(browser.execute_script(TEXT).split())):
         assert time.monotonic() < until, (word, text[:500])
         time.sleep(0.05)
     return text
+
+
+def complaints_of(browser):
+    """What the console said since it was last looked at."""
+    return [one for one in browser.get_log("browser") if one["level"] in ("SEVERE", "WARNING")]
 
 
 HANDLES = """
@@ -265,24 +274,51 @@ def test_in_a_browser(page, browser):
 
     ds = planted()
     opened(browser, page)
-    assert "3 seeds, 1 diverged" in hovered(browser, ds, 0, 0, "sigma_p = 0.1, K = 2")
+    assert "3 seeds, 1 diverged" in hovered(browser, ds.sigma_p[0], ds.K[0], "sigma_p = 0.1, K = 2")
     i, j = 3, 3
     here = f"sigma_p = {float(ds.sigma_p[i]):g}, K = {float(ds.K[j]):g}"
     for weight in (0.1, 1.0):  # the last step is shown at first
-        text = hovered(browser, ds, i, j, f"{here}, penalty_weight = {weight:g}, step = 100")
+        text = hovered(browser, ds.sigma_p[i], ds.K[j], f"{here}, penalty_weight = {weight:g}, step = 100")
         wanted = snl.stats.interval(ds.test_loss.sel(penalty_weight=weight, step=100).isel(sigma_p=i, K=j))
         shown = re.search(r"test_loss (\S+) 95 % interval (\S+) to (\S+) 4 seeds", text)
         numbers = [float(number) for number in shown.groups()]
         assert numbers == pytest.approx([float(wanted[name]) for name in ("mean", "low", "high")], rel=1e-3)
         browser.execute_script(HANDLES)[0].send_keys(Keys.ARROW_RIGHT)
-    point_at(browser, ds, 1, 4, click=True)
+    point_at(browser, ds.sigma_p[1], ds.K[4], click=True)
     waited(browser, f"return {CURVE}.title.text === 'sigma_p = {float(ds.sigma_p[1]):g}, K = 64, penalty_weight = 1'")
     found = browser.execute_script(f"return {CURVE}.renderers.at(-1).data_source.data.mean")
     wanted = ds.test_loss.isel(sigma_p=1, K=4, penalty_weight=1).mean("seed").values
     assert found == pytest.approx(wanted.tolist(), rel=1e-6)
     assert browser.execute_script("return performance.getEntriesByType('resource').length") == 0
-    complaints = [one for one in browser.get_log("browser") if one["level"] in ("SEVERE", "WARNING")]
-    assert complaints == []
+    assert complaints_of(browser) == []
+
+
+@NO_BROWSER
+@pytest.mark.slow
+def test_a_file_and_a_store_on_one_page_in_a_browser(browser, tmp_path, capsys):
+    """As the shell writes it: each heatmap answers with the numbers of its own source."""
+    first, store, page = planted(), tmp_path / "powers", tmp_path / "page.html"
+    first.to_netcdf(tmp_path / "fitted.nc")
+    grid = snl.Grid(POWERS, rate=[0.5, 0.75, 1.0], start=[1.0, 2.0, 3.0], spread=0.5, seed=range(4))
+    second = snl.sweep(grid, store=store, progress=False).load()
+    cli.main(["report", str(tmp_path / "fitted.nc"), str(store), "--out", str(page)])
+    assert str(page) in capsys.readouterr().out
+    complaints_of(browser)  # of earlier pages
+    opened(browser, page)
+    waited(browser, "return Bokeh.documents[0].get_model_by_name('part1_1').title.text.length > 1")
+    shown_by = r"{} (\S+) 95 % interval (\S+) to (\S+) 4 seeds"
+    for i, j in ((0, 2), (2, 1)):
+        at = second.isel(rate=i, start=j)
+        text = hovered(browser, at.rate, at.start, f"rate = {float(at.rate):g}, start = {float(at.start):g}", part=1)
+        wanted = snl.stats.interval(at["mean"])
+        numbers = [float(number) for number in re.search(shown_by.format("mean"), text).groups()]
+        assert numbers == pytest.approx([float(wanted[name]) for name in ("mean", "low", "high")], rel=1e-3)
+    browser.execute_script("window.scrollTo(0, 0)")
+    at = first.isel(sigma_p=3, K=3, penalty_weight=0, step=-1)
+    text = hovered(browser, at.sigma_p, at.K, f"sigma_p = {float(at.sigma_p):g}, K = {float(at.K):g}, penalty")
+    loss = float(re.search(shown_by.format("test_loss"), text)[1])
+    assert loss == pytest.approx(float(at.test_loss.mean()), rel=1e-3)
+    assert complaints_of(browser) == []
 
 
 @NO_BROWSER

@@ -31,6 +31,7 @@ from snljax.sweep.work import whole
 FOLDER = os.environ.get("FAULT_FOLDER", "")  # where the trap is laid; empty in the test's own process
 RATES = [0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1.0, 1.125]
 OPTIONS = {"block": (1, 2), "record_every": 2, "progress": False}
+ENDING = {"block": (1, 4), "stop_when": "mean < 0.1", "check_every": 2, "devices": 1, "progress": False}
 
 
 def _pause(x):
@@ -64,6 +65,11 @@ POISONED = POWERS._replace(name="poisoned", step=_poisoned_step)
 def slow_grid(seeds: int) -> snl.Grid:
     """Four blocks for each seed."""
     return snl.Grid(SLOW, rate=RATES, spread=0.5, seed=range(seeds), steps=6)
+
+
+def ending_grid() -> snl.Grid:
+    """Two blocks of four networks, which end after a few steps, after some dozens, and in between."""
+    return snl.Grid(SLOW, rate=[0.25, 0.75, 0.9375, 0.96875], spread=0.5, seed=range(2), steps=400)
 
 
 def spring(folder: str | pathlib.Path) -> None:
@@ -115,7 +121,10 @@ if FOLDER:
 
 
 def drive(store: str, form: str, seeds: int) -> None:
-    """The call that is made again after each kill: a loop, a pool of two workers, or a shard."""
+    """The call that is made again after each kill: a loop, a pool of two workers, a shard, or one that ends early."""
+    if form == "ending":
+        snl.sweep(ending_grid(), store=store, **ENDING)
+        return
     if form == "pool":
         with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
             snl.sweep(slow_grid(seeds), store=store, executor=pool, **OPTIONS)

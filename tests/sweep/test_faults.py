@@ -25,10 +25,11 @@ import fault_driver
 import jax
 import numpy as np
 import pytest
-from fault_driver import OPTIONS, POISONED, slow_grid
+from fault_driver import ENDING, OPTIONS, POISONED, ending_grid, slow_grid
 from harness import POWERS, PYTHONPATH, assert_same_bits, need_devices
 
 import snljax as snl
+from snljax.sweep import pace
 from snljax.sweep.checkpoint import Checkpoint
 from snljax.sweep.status import status
 from snljax.sweep.store import Store
@@ -251,6 +252,34 @@ def test_fifty_kills_lose_no_finished_block(tmp_path, capsys):
     with capsys.disabled():
         kills = told(campaigns, time.monotonic() - since)
     assert kills == {"driver": 23, "worker": 10, "mid-write": 23}
+
+
+@pytest.mark.slow
+def test_a_kill_among_networks_that_ended_and_others_is_made_good(tmp_path, monkeypatch):
+    """In the middle of a block that stops early: it goes on from its checkpoint, to the same bits."""
+    expected = snl.sweep(ending_grid(), **ENDING)
+    ends = expected.stopped_at.transpose("seed", "rate").values
+    with Campaign(tmp_path / "ending", seeds=2, seed=0, seconds=0.01) as campaign:
+
+        def checkpoint():
+            there = (campaign.store / "checkpoints" / "1.npz").exists()
+            return Store.open(campaign.store).checkpoint(1) if there else None
+
+        campaign.start("ending")
+        second = ends[1]
+        assert campaign.until(lambda: (at := checkpoint()) is not None and at.step > second[1] + 8, ("ending",))
+        campaign.drivers["ending"].kill()
+        assert campaign.drivers["ending"].wait() == -signal.SIGKILL
+    before, left = markers(campaign.store), checkpoint()
+    assert set(before) == {0}
+    assert second[0] < second[1] < left.step - 8 < second[3] < 400
+    monkeypatch.setattr(pace, "SEGMENT_SECONDS", 1e-9)  # so that it stops soon after the last has ended
+    resumed = snl.sweep(ending_grid(), store=campaign.store, **ENDING)
+    assert_same_bits(resumed, expected)
+    assert_same_bits(snl.open_store(campaign.store), expected)
+    assert trained_again(campaign.store, before) == set()
+    last = max(Store.open(campaign.store).writers.all(), key=lambda writer: writer["started"])
+    assert last["steps"] <= 4 * (second[3] + 8 - left.step) < 4 * second[3]
 
 
 def test_a_kill_at_any_file_operation_is_made_good(tmp_path):

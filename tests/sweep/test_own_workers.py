@@ -5,7 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing
 import shutil
+import subprocess
 import sys
+import textwrap
 
 import numpy as np
 import own_experiments
@@ -43,6 +45,18 @@ def grids(request, tmp_path_factory):
 
 def sweep(grid, **options):
     return snl.sweep(grid, block=(1, 2), progress=False, **options)
+
+
+def test_the_package_is_itself_wherever_it_is_sent():
+    """In a process that has not looked for experiments: a function of a script holds the package by its name."""
+    call = """
+        import copy, pickle, cloudpickle, snljax as snl
+        def kept(w): return snl.masks.topk(w, 1)
+        assert pickle.loads(pickle.dumps(snl)) is snl
+        assert copy.deepcopy(snl) is snl
+        assert pickle.loads(cloudpickle.dumps(kept)).__globals__["snl"] is snl
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(call)], check=True)
 
 
 def test_processes_train_what_was_found(grids, tmp_path):

@@ -6,13 +6,37 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from snljax.models.vision.convolution import UNIFORM, relu
-from snljax.models.vision.resnet import check, convolution, norm
+from snljax.models.vision.convolution import relu
+from snljax.models.vision.resnet import check, convolved, normed, outputs, scaled
 
-STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
+STAGES = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))  # filters, convolutions
 
 
 class VGG16(nn.Module):
+    r"""Thirteen convolutions of 3 × 3 and a dense layer: 14,724,042 weights for ten classes and three colours.
+
+    Each convolution is followed by a batch norm and ReLU, each of the five stages by the largest of 2 × 2 pixels where
+    there are as many, and the last one by the mean over what pixels are left: one of 32 × 32. Other counts, 14,728,266,
+    have biases in the convolutions; a batch norm takes the mean away, so that they change nothing. Initial weights and
+    running statistics are as in `resnet.ResNet`.
+
+    Args:
+        num_classes, width, dtype: as for `resnet.ResNet`.
+        remat: whether the backward pass computes each stage again instead of keeping what lies inside it.
+
+    Raises:
+        ValueError: as `resnet.ResNet`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> network, images = VGG16(), jnp.zeros((4, 32, 32, 3))
+        >>> variables = jax.eval_shape(network.init, jax.random.key(0), images)
+        >>> sum(p.size for p in jax.tree.leaves(variables["params"]))
+        14724042
+
+    Source: paper 002 (random pruning), Section 5.1 (Simonyan and Zisserman, 2015).
+    """
+
     num_classes: int = 10
     width: float = 1.0
     dtype: str = "float32"
@@ -20,17 +44,17 @@ class VGG16(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
+        """As `resnet.ResNet`."""
         check(images, self.dtype)
         stage, x = nn.remat(Stage) if self.remat else Stage, images
-        for number, (filters, count) in enumerate(STAGES):
-            x = stage(max(1, round(filters * self.width)), count, train, self.dtype, name=f"stage{number + 1}")(x)
-        features = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
-        if not self.num_classes:
-            return features
-        return nn.Dense(self.num_classes, kernel_init=UNIFORM, name="head")(features)
+        for number, (filters, count) in enumerate(STAGES, start=1):
+            x = stage(scaled(filters, self.width), count, train, self.dtype, name=f"stage{number}")(x)
+        return outputs(x, self.num_classes)
 
 
 class Stage(nn.Module):
+    """Convolutions with batch norm and ReLU, and the largest of 2 × 2 pixels."""
+
     filters: int
     count: int
     train: bool
@@ -38,14 +62,23 @@ class Stage(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for i in range(self.count):
-            x = convolution(self.filters, 3, 1, self.dtype, f"convolution{i + 1}")(x)
-            x = relu(norm(self.train, self.dtype, f"norm{i + 1}")(x))
+        """Shape (n, ⌊height/2⌋, ⌊width/2⌋, filters), of shape (n, height, width, channels)."""
+        for i in range(1, self.count + 1):
+            x = convolved(x, self.filters, 3, 1, self.dtype, f"convolution{i}")
+            x = relu(normed(x, self.train, self.dtype, f"norm{i}"))
         return largest(x) if min(x.shape[1:3]) > 1 else x
 
 
 def largest(x: jax.Array) -> jax.Array:
-    """Of each 2 × 2 pixels, the first of equals; an odd last row or column is left out."""
+    """Of each 2 × 2 pixels; an odd last row or column is left out, and equals share the gradient.
+
+    Args:
+        x: shape (n, height, width, channels).
+
+    Example:
+        >>> largest(jnp.arange(9.0).reshape(1, 3, 3, 1)).tolist()
+        [[[[4.0]]]]
+    """
     n, height, width, channels = x.shape
     even = x[:, : height // 2 * 2, : width // 2 * 2].reshape(n, height // 2, 2, width // 2, 2, channels)
     return jnp.max(even, axis=(2, 4))

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import xarray as xr
 
+from snljax import figures
+
 CLASSES = ["a", "b", "c"]
+SETTINGS = {
+    "network": "resnet18",
+    "dataset": "cifar10",
+    "width": 1.0,
+    "n_train": 0,
+    "side": 0,
+    "steps": 10,
+    "batch_size": 4,
+}
 
 
 def extremes(highest, lowest):
@@ -72,7 +85,10 @@ def removal(high, low, random, within_high, seeds=5):
     coords = {name: ("removal", column) for name, column in zip(names, columns[:3], strict=True)}
     return xr.Dataset(
         {"test_accuracy": (("removal", "seed"), accuracy)},
-        coords | {"within_class": ("removal", columns[3] > 0), "seed": range(seeds), "removal": range(len(rows))},
+        coords
+        | {"within_class": ("removal", columns[3] > 0), "seed": range(seeds), "removal": range(len(rows))}
+        | {"class": CLASSES},
+        {"settings": json.dumps(SETTINGS)},
     )
 
 
@@ -110,9 +126,14 @@ SHAPES = {
     "noise makes no difference": lambda: {"digits": shapes(0.5, 0.5)},
 }
 
+(QUICK_SET,) = figures.get("influence-removal-cifar10").presets["quick"]
+
 CASES = {
     "influence-extremes": EXTREMES,
     "noise-correlation-matrix": MATRIX,
     "influence-removal": REMOVAL,
+    "influence-removal-cifar10": {
+        case: lambda made=made: {QUICK_SET: made()["digits"]} for case, made in REMOVAL.items()
+    },
     "class-shapes": SHAPES,
 }

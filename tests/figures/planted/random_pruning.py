@@ -239,17 +239,18 @@ def falling(at):
     return np.where(at <= LEVELS, 0.9 - 0.1 * (LEVELS - at + 1), 0.9)
 
 
-def pruned(test, train, wide=0.0, seeds=5):
+def pruned(test, train, wide=0.0, seeds=5, **about):
     """Accuracies by level, the same of both methods; wide: half the range over seeds, of the pruned ones."""
     kept = (0.8**LEVELS).round(6)
     z = np.linspace(-1, 1, seeds) * np.where(LEVELS > 0, wide, 0.0)[:, None]
     values = {"test_accuracy": np.asarray(test)[:, None] + z, "train_accuracy": np.asarray(train)[:, None] - z}
-    about = {"network": "mlp", "dataset": "mnist", "prune_every": 10, "width": 1.0, "side": 0, "n_train": 0}
-    about |= {"steps": 100, "batch_size": 128}
-    random = dataset(values, ("keep_fraction", "seed"), {"keep_fraction": kept, "seed": range(seeds)}, about)
+    settings = {"network": "mlp", "dataset": "mnist", "prune_every": 10, "width": 1.0, "side": 0, "n_train": 0}
+    settings |= {"steps": 100, "batch_size": 128, **about}
+    axes = {"keep_fraction": kept, "seed": range(seeds), "class": range(10)}
+    random = dataset(values, ("keep_fraction", "seed"), axes, settings)
     first = {name: np.concatenate([np.full((1, seeds), 0.1), v]) for name, v in values.items()}
     steps = np.arange(len(LEVELS) + 1) * 10
-    imp = dataset(first, ("step", "seed"), {"step": steps, "seed": range(seeds)}, about)
+    imp = dataset(first, ("step", "seed"), {"step": steps, "seed": range(seeds)}, settings)
     return {"random": random, "imp": imp.assign(status=imp.status.isel(step=0, drop=True))}
 
 
@@ -259,7 +260,29 @@ MNIST_CASES = {
     "seeds that decide nothing": lambda: pruned(falling(9), falling(9), wide=0.1),
 }
 
+
+def on_cifar(vgg, resnet, wide=0.0):
+    """Test and training accuracy by level of both networks."""
+    found = {}
+    for network, (test, train) in (("vgg16", vgg), ("resnet20_128", resnet)):
+        both = pruned(test, train, wide, network=network, dataset="cifar10")
+        found |= {f"{network}-{method}": ds for method, ds in both.items()}
+    return found
+
+
+def perfect(at):
+    """Training accuracy that stays 1 up to this level."""
+    return np.where(at <= LEVELS, 0.9, 1.0)
+
+
+CIFAR_CASES = {
+    "as the paper says": lambda: on_cifar((falling(3), falling(5)), (falling(4), perfect(6))),
+    "all wrong": lambda: on_cifar((falling(2), falling(1)), (falling(2), np.where(LEVELS > 0, 0.9, 0.97))),
+    "seeds that decide nothing": lambda: on_cifar((falling(3), falling(3)), (falling(3), perfect(3)), wide=0.1),
+}
+
 CASES = {
+    "random-pruning-cifar10": CIFAR_CASES,
     "random-pruning-error": ERROR_CASES,
     "random-pruning-theory": THEORY_CASES,
     "random-pruning-mnist": MNIST_CASES,
