@@ -505,3 +505,33 @@ def test_images_lie_on_the_device_once_and_as_bytes():
     size, used, finished = map(int, done.stdout.split())
     assert size < used <= 400e6 + size
     assert finished
+
+
+# --- samples that are selected -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["plain", "normalised"])
+def test_samples_that_are_not_selected_are_never_seen(name):
+    """Their numbers change nothing: neither weights, nor running means, nor what is measured of training."""
+    x, y, x_test, y_test = ARRAYS
+    rng = np.random.default_rng(1)
+    left_out = rng.random(len(x)) < 0.4
+    other = x.copy()
+    other[left_out] = rng.normal(size=other[left_out].shape)
+
+    def select(config, ranks, more):
+        return jnp.asarray(more) > config.threshold
+
+    found = []
+    for inputs in (x, other):
+        experiment = made(
+            MODELS[name],
+            arrays=(inputs, y, x_test, y_test, np.where(left_out, 0.0, 1.0).astype("float32")),
+            select=select,
+            fields={"threshold": 0.5},
+        )
+        config, draw, state, data = trained(experiment, 5)
+        measured = jax.jit(lambda s, e=experiment, c=config, d=draw, a=data: e.measure(c, d, s, a))(state)
+        found.append((state.params, state.other, measured.train_loss, measured.test_loss))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -187,6 +187,6 @@ def check(pieces: system.Pieces, seen: Callable[[Any], Known], own_views: bool, 
     features, _ = fit.shapes_of("encoder", nets.encoder, fit.two_of(data.x))
     embeddings, _ = fit.shapes_of("head", nets.head, features)
     for name, outputs in (("encoder", features), ("head", embeddings)):
-        found = getattr(outputs, "shape", ())
+        found: tuple[int, ...] = getattr(outputs, "shape", ())
         if len(found) != 2 or found[0] != fit.two_of(data.x).shape[0]:
             raise ValueError(f"{name}: outputs of shape {found} for a batch; allowed: (batch, features)")

@@ -77,7 +77,8 @@ def counts(n_max: int | jax.Array, classes: int, rho: float | jax.Array) -> jax.
     for name, number in (("n_max", n_max), ("classes", classes)):
         if not isinstance(number, jax.core.Tracer) and not _counted(number):
             raise ValueError(f"{name}: {shown(number)}; allowed: a whole number from 1")
-    if not isinstance(rho, jax.core.Tracer) and not 1 <= rho <= n_max:
+    known = not any(isinstance(number, jax.core.Tracer) for number in (n_max, rho))
+    if known and not 1 <= rho <= n_max:
         raise ValueError(f"rho: {shown(rho)}; allowed: 1 to {n_max}, so that the smallest class has a sample")
     steps = jnp.arange(classes) / max(classes - 1, 1)
     head = jnp.asarray(n_max, steps.dtype) * (1 + ROUNDING)

@@ -114,6 +114,7 @@ def init(config: Any, draw: Any, data: Any) -> Any:
 
 
 def check(config: Any) -> None:
+    image_networks.check(config)
     schedules.check(config)
     assert TRAINED.check is not None
     TRAINED.check(config)

@@ -56,12 +56,24 @@ def built(config: Any, classes: int) -> nn.Module:
         >>> built(asked, 10).num_classes
         10
     """
+    check(config)
     if config.network in DEEP:
         return DEEP[config.network](classes, width=config.width, dtype=config.compute_dtype, remat=config.remat)
+    return SHALLOW[config.network](classes, width=config.width)
+
+
+def check(config: Any) -> None:
+    """Whether the fields of deep networks go with the network.
+
+    Args:
+        config: as for `built`.
+
+    Raises:
+        ValueError: they are set, and it is another one.
+    """
     for name, own in OF_DEEP.items():
-        if getattr(config, name) != own.default:
+        if config.network not in DEEP and getattr(config, name) != own.default:
             raise ValueError(
                 f"{name}: {getattr(config, name)} with network {config.network!r}; allowed: {own.default}, or one of "
                 f"{', '.join(DEEP)}"
             )
-    return SHALLOW[config.network](classes, width=config.width)

@@ -130,6 +130,7 @@ def measure(config: Any, draw: Any, state: Any, data: Any) -> Metrics:
 
 
 def check(config: Any) -> None:
+    image_networks.check(config)
     schedules.check(config)
     assert TRAINED.check is not None
     TRAINED.check(config)

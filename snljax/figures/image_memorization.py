@@ -13,7 +13,7 @@ from snljax import plotting
 from snljax.figures import Computed, Figure, Sweep
 from snljax.figures.claims import Claim, above
 from snljax.figures.datasets import Datasets, of_each
-from snljax.figures.image_sets import said, smaller, untrained
+from snljax.figures.image_sets import cited, said, smaller, untrained
 from snljax.measures.image_statistics import class_correlations, class_shapes, influence_extremes
 from snljax.papers import cite
 
@@ -216,7 +216,7 @@ def _removal_claims(ds: xr.Dataset, label: str, within_class: bool) -> list[Clai
         claims.append(
             Claim.of(
                 text,
-                cite("001", f"Section 5.2, Figure 7, {label}, {ranking}{whose}"),
+                cited("001", f"Section 5.2, Figure 7, {label}, {ranking}{whose}", ds, label),
                 above(mean, 0, f"loss of test accuracy within a seed, mean over fractions, {of}").untestable(blind),
                 ", ".join(f"{mean:.3g} at {fraction:g}" for fraction, mean in means),
             )

@@ -83,7 +83,7 @@ def _less(ds: xr.Dataset, wanted: str) -> list[str]:
     name, parts = setting(ds, "dataset"), []
     number, side = SIZES.get(name, (0, 0))
     if name != wanted:
-        parts.append(f"in place of {NAMES[wanted]}")
+        parts.append(f"in place of {NAMES.get(wanted, wanted)}")
     if (n := setting(ds, "n_train")) not in (0, number):
         parts.append(f"{n:,} of {number:,} images" if number else f"{n:,} images")
     if (own := setting(ds, "side")) not in (0, side):

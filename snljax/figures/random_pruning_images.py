@@ -13,7 +13,7 @@ from snljax import plotting
 from snljax.figures import Figure, Sweep
 from snljax.figures.claims import Claim, above
 from snljax.figures.datasets import Datasets, alive, setting
-from snljax.figures.image_sets import cited, said, smaller, steps, untrained
+from snljax.figures.image_sets import NETWORKS, cited, said, smaller, steps, untrained
 
 LEFT = 0.8  # of the weights, by each level
 COMPETITIVE = 0.01  # test accuracy; the paper's "no much worse"
@@ -89,7 +89,7 @@ def _deep(level: int, **fields: Any) -> dict[str, Any]:
 
 
 def _of_each(widths: Mapping[str, float], levels: list[int], level: int, **fields: Any) -> dict[str, Any]:
-    found = {}
+    found: dict[str, Any] = {}
     for network, width in widths.items():
         found |= _levels(CIFAR, network, levels, level, width=width, **_deep(level, **fields))
     return found
@@ -99,7 +99,7 @@ _NARROW = {"vgg16": 0.125, "resnet20_128": 0.0625}
 _SMALL = smaller("cifar10", {"n_train": 512, "n_test": 1000, "side": 16}, {"side": 16, "n_train": 512})
 CIFAR_PRESETS = {
     # A few epochs of narrow networks on few small images: what runs, and not what the paper's networks reach.
-    "quick": _of_each(_NARROW, [0, 2, 5], 24, batch_size=64, **_SMALL, seed=range(3)),
+    "quick": _of_each(_NARROW, [0, 2], 48, batch_size=64, **_SMALL, seed=range(3)),
     "medium": _of_each(
         {"vgg16": 0.25, "resnet20_128": 0.125},
         [0, 1, 2, 4, 6, 8, 10],
@@ -139,17 +139,20 @@ def draw(page: Page, datasets: Datasets) -> dict[str, Any]:
     titles = []
     for row, (network, panel) in zip(axes, page.panels.items(), strict=True):
         found = _by_share(page, network, datasets)
+        of = "" if len(page.panels) == 1 else f"{NETWORKS[network]}, "
         for ax, metric in zip(row, ("test_accuracy", "train_accuracy"), strict=True):
-            values = found[metric].assign_attrs(long_name=metric.replace("_", " "))
+            values = found[metric].assign_attrs(long_name=f"{of}{metric.replace('_', ' ')}")
             plotting.curves(values, x="keep_fraction", hue="way", legend=False, ax=ax, marker="o")
             if panel.steady is not None:
-                plotting.reference(ax, x=panel.steady, ls=":", label=f"{panel.steady:.0%} kept".replace("%", " %"))
+                plotting.reference(ax, x=panel.steady, ls=":", label=f"{round(100 * panel.steady)} % kept")
             ax.set_xscale("log")
-            ax.set_xlabel("share of the weights that is kept, $0.8^k$" if row is axes[-1] else "")
             plotting.ticks(ax, x=found.keep_fraction.values[:: 1 if len(found.keep_fraction) < 8 else 2].round(3))
             ax.tick_params(axis="x", rotation=45)
-        row[0].invert_xaxis() if row is axes[0] else None
+            ax.set_xlabel("")
         titles.append(said(datasets[key(page, network, "random")], page.wanted))
+    for ax in axes[-1]:
+        ax.set_xlabel("share of the weights that is kept, $0.8^k$")
+    axes[0, 0].invert_xaxis()
     plotting.legend(fig)
     fig.suptitle("\n".join([*(f"{title} at each sparsity" for title in titles), plotting.caption(found)]))
     return {page.name: fig}

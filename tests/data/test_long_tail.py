@@ -142,3 +142,8 @@ def test_what_is_refused(one_line):
     one_line(lambda: long_tail.subset(labels - 1, 1.0), "from -1")
     one_line(lambda: long_tail.subset(labels[:0], 1.0), "shape (0,)")
     one_line(lambda: jax.jit(lambda y: long_tail.kept(y, ranks, order, 1.0))(labels), "n_max: None with traced labels")
+
+
+def test_sizes_with_a_head_that_is_traced_and_a_ratio_that_is_known():
+    found = jax.jit(lambda n: long_tail.counts(n, 5, 100.0))(500)
+    assert found.tolist() == [500, 158, 50, 15, 5]

@@ -96,3 +96,55 @@ def test_what_descends(name, wanted):
 @pytest.mark.parametrize(("field", "value"), [("network", "resnet"), ("optimizer", "adagrad"), ("momentum", 1.0)])
 def test_settings_that_are_not_there(field, value, one_line):
     one_line(lambda: Grid("image_classification", **{field: value}), field, str(value))
+
+
+def test_scales_of_norms_start_as_they_do():
+    """A transformer whose norms began at 0 would hand nothing on."""
+    settings = {"network": "vit", "width": 0.25, "side": 8, "n_train": 64}
+    data = jax.tree.map(jnp.asarray, EXPERIMENT.data(config(**settings)))
+    draw = jax.jit(EXPERIMENT.draw)(config(**settings), jax.random.key(0), data)
+    state = jax.jit(EXPERIMENT.init)(config(**settings, sigma_0=0.25), draw, data)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state.params):
+        name = jax.tree_util.keystr(path)
+        assert (np.asarray(leaf) == (1.0 if "scale" in name else 0.0)).all() == (leaf.ndim == 1), name
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_a_schedule_falls_as_optax_has_it(optimizer):
+    made = config(optimizer=optimizer, learning_rate=0.2, schedule="steps", schedule_steps=8)
+    rate = optax.piecewise_constant_schedule(0.2, {4: 0.1, 6: 0.1})
+    wanted = optax.sgd(rate, momentum=0.9) if optimizer == "momentum" else optax.adamw(rate, weight_decay=0.0)
+    found = []
+    for rule in (image_classification.optimizer(made), wanted):
+        w, state = jnp.array([1.0, -2.0]), None
+        state = rule.init(w)
+        for t in range(9):
+            update, state = rule.update(jnp.array([0.5, 1.0]) / (t + 1), state, w)
+            w = optax.apply_updates(w, update)
+        found.append(w)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+    cosine = image_classification.schedules.learning_rate(config(schedule="cosine", schedule_steps=10))
+    theirs = optax.cosine_decay_schedule(0.1, 10)
+    np.testing.assert_allclose([cosine(t) for t in (0, 3, 10, 15)], [theirs(t) for t in (0, 3, 10, 15)], atol=1e-8)
+
+
+def test_images_are_shifted_and_mirrored_where_that_is_asked_for():
+    x = jnp.asarray(np.random.default_rng(0).random((6, 8, 8, 1), dtype="float32"))
+    same = image_classification.augmented(config(), jax.random.key(0), x)
+    np.testing.assert_array_equal(same, x)
+    moved = np.asarray(image_classification.augmented(config(augment="crop_flip"), jax.random.key(0), x))
+    padded = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0)))
+    for i in range(6):
+        crops = [padded[i, a : a + 8, b : b + 8] for a in range(9) for b in range(9)]
+        assert any((crop == moved[i]).all() or (crop[:, ::-1] == moved[i]).all() for crop in crops)
+    assert (moved != x).any()
+
+
+def test_fields_that_do_not_fit_each_other(one_line):
+    def check(**settings):
+        EXPERIMENT.check(config(n_train=64, n_test=10, **settings))
+
+    one_line(lambda: check(schedule="steps"), "schedule_steps: 0", "'steps'", "[1, inf)")
+    one_line(lambda: check(schedule_steps=5), "schedule_steps: 5", "'constant'")
+    one_line(lambda: check(network="lenet", compute_dtype="bfloat16"), "compute_dtype: bfloat16", "'lenet'", "resnet18")
+    one_line(lambda: check(network="resnet18", width=0.1, train_fraction=0.5), "train_fraction: 0.5", "running means")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 import chex
@@ -60,21 +61,22 @@ def as_in_a_block(function, *arguments):
     return jax.extend.core.jaxpr_as_fun(jaxpr)
 
 
-@pytest.mark.parametrize("axes", AXES)
-@pytest.mark.parametrize("shape", SHAPES)
-def test_values_and_gradients_stay(axes, shape):
+@pytest.mark.parametrize(("shape", "axes"), list(zip(SHAPES, itertools.cycle(AXES), strict=False)))
+def test_values_and_gradients_stay(shape, axes):
     """Also of many networks, of networks on the same images, and of one network's filters on many images."""
     shape = dict(SHAPES[shape])
     x, w = arrays(AXES[axes], shape.pop("size"), shape.pop("kernel"))
     plain = with_gradients(AXES[axes], **shape)
     fast = as_in_a_block(plain, x[0], w[0])
-    for batch in ((0, 0), (None, 0), (0, None)):
-        given = [a if b == 0 else a[0] for a, b in zip((x, w), batch, strict=True)]
-        found = jax.jit(jax.vmap(fast, batch))(*given)
-        wanted = [plain(*(a[i] if b == 0 else a for a, b in zip(given, batch, strict=True))) for i in range(3)]
-        chex.assert_trees_all_close(
-            found, [jnp.stack(parts) for parts in zip(*wanted, strict=True)], rtol=1e-4, atol=1e-5
-        )
+
+    @jax.jit
+    def both(x, w):
+        found = [jax.vmap(fast)(x, w), jax.vmap(fast, (None, 0))(x[0], w), jax.vmap(fast, (0, None))(x, w[0])]
+        alone = [[plain(x[i * a], w[i * b]) for i in range(3)] for a, b in ((1, 1), (0, 1), (1, 0))]
+        return found, [tuple(map(jnp.stack, zip(*each, strict=True))) for each in alone]
+
+    found, wanted = both(x, w)
+    chex.assert_trees_all_close([tuple(f) for f in found], wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_batches_of_batches_are_each_by_itself():
@@ -84,10 +86,11 @@ def test_batches_of_batches_are_each_by_itself():
     plain = with_gradients(axes, (1, 1), "SAME")
     fast = as_in_a_block(plain, x[0], w[0])
     found = jax.jit(jax.vmap(jax.vmap(fast)))(x.reshape(2, 2, *x.shape[1:]), w.reshape(2, 2, *w.shape[1:]))
+    alone, own = jax.jit(plain), jax.jit(fast)
     for i in range(4):
         one = [part[i // 2, i % 2] for part in found]
-        chex.assert_trees_all_close(one, list(plain(x[i], w[i])), rtol=1e-4, atol=1e-5)
-        chex.assert_trees_all_close(one, list(fast(x[i], w[i])), rtol=1e-5, atol=1e-5)
+        chex.assert_trees_all_close(one, list(alone(x[i], w[i])), rtol=1e-4, atol=1e-5)
+        chex.assert_trees_all_close(one, list(own(x[i], w[i])), rtol=1e-5, atol=1e-5)
 
 
 def test_the_form_that_is_compiled():
@@ -96,9 +99,9 @@ def test_the_form_that_is_compiled():
     x, w = arrays(axes, 8, 3)
     plain = with_gradients(axes, (1, 1), "SAME")
     before, after = (jax.jit(jax.vmap(f)).lower(x, w).as_text() for f in (plain, as_in_a_block(plain, x[0], w[0])))
-    assert re.findall(r"feature_group_count = 3|batch_group_count = 3", before)
-    assert not re.findall(r"group_count = 3", after)
-    assert {*re.findall(r"dim_numbers = (\S+)x(\S+)->", after)} == {("[b,0,1,f]", "[0,1,i,o]")}
+    assert "group_count = 3" in before
+    assert "group_count = 3" not in after
+    assert {*re.findall(r"dim_numbers = (.*?)->", after)} == {"[b, 0, 1, f]x[0, 1, i, o]"}
 
 
 def test_others_stay_as_they_are():
@@ -112,5 +115,5 @@ def test_others_stay_as_they_are():
     assert in_one_form(grouped) is grouped
     sequences = jax.make_jaxpr(
         lambda x, w: jax.lax.conv_general_dilated(x, w, (1,), "SAME", dimension_numbers=("NHC", "HIO", "NHC"))
-    )(x[0], w[0])
+    )(x[0], jnp.ones((3, 4, 5)))
     assert in_one_form(sequences) is sequences

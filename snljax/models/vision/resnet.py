@@ -49,7 +49,8 @@ class ResNet(nn.Module):
         >>> sorted(variables), jax.eval_shape(network.apply, variables, images).shape
         (['batch_stats', 'params'], (4, 10))
 
-    Source: He et al., 2016; papers 001 and 002 train such networks (001, Section 5.2; 002, Section 5.1).
+    Source: He et al., 2016; paper 001 (benign overfitting and long tails), Section 5.2, and
+    paper 002 (random pruning), Section 5.2 and Appendix B, train such networks.
     """
 
     num_classes: int = 10

@@ -34,7 +34,7 @@ class VGG16(nn.Module):
         >>> sum(p.size for p in jax.tree.leaves(variables["params"]))
         14724042
 
-    Source: paper 002 (random pruning), Section 5.1 (Simonyan and Zisserman, 2015).
+    Source: paper 002 (random pruning), Section 5.2 (Simonyan and Zisserman, 2015).
     """
 
     num_classes: int = 10
@@ -70,7 +70,10 @@ class Stage(nn.Module):
 
 
 def largest(x: jax.Array) -> jax.Array:
-    """Of each 2 × 2 pixels; an odd last row or column is left out, and equals share the gradient.
+    """Of each 2 × 2 pixels; an odd last row or column is left out, and the gradient goes to the first of equals.
+
+    The gradient of ``jnp.max`` looks for pixels that equal the largest. XLA computes both again for it, in other
+    operations, and where these round otherwise it finds none, or two: of VGG-16 half of the gradient can be wrong.
 
     Args:
         x: shape (n, height, width, channels).
@@ -81,4 +84,9 @@ def largest(x: jax.Array) -> jax.Array:
     """
     n, height, width, channels = x.shape
     even = x[:, : height // 2 * 2, : width // 2 * 2].reshape(n, height // 2, 2, width // 2, 2, channels)
-    return jnp.max(even, axis=(2, 4))
+
+    def larger(a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.where((b > a) | jnp.isnan(b), b, a)
+
+    upper, lower = (larger(even[:, :, row, :, 0], even[:, :, row, :, 1]) for row in (0, 1))
+    return larger(upper, lower)

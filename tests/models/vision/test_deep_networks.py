@@ -35,7 +35,8 @@ NARROW = {
     "resnet50": {"width": 0.0625, "blocks": (1, 1)},
     "VGG16": {"width": 0.125},
 }
-OPTIMIZER = optax.sgd(0.01, momentum=0.9)
+RATE = 0.001  # small: a ReLU that rounding switches moves the weights by a step, and not by 1e-4
+OPTIMIZER = optax.sgd(RATE, momentum=0.9)
 TINY = functools.partial(resnet.ResNet, blocks=(1, 1), filters=(4, 6))
 
 
@@ -64,14 +65,18 @@ def gradient(module, variables, x, y):
     return jax.grad(loss, has_aux=True)(variables["params"])
 
 
+def one_step(module, variables, state, x, y):
+    """The network after one step with momentum, the optimiser's state, the gradient and the logits."""
+    g, (logits, changed) = gradient(module, variables, x, y)
+    updates, state = OPTIMIZER.update(g, state)
+    return {"params": optax.apply_updates(variables["params"], updates), **changed}, state, g, logits
+
+
 def trained(module, variables, x, y, steps=10):
-    """After some steps with momentum."""
+    """After some steps."""
 
     def step(_, carry):
-        variables, state = carry
-        g, (_, changed) = gradient(module, variables, x, y)
-        updates, state = OPTIMIZER.update(g, state)
-        return {"params": optax.apply_updates(variables["params"], updates), **changed}, state
+        return one_step(module, *carry, x, y)[:2]
 
     return jax.lax.fori_loop(0, steps, step, (variables, OPTIMIZER.init(variables["params"])))[0]
 
@@ -101,11 +106,11 @@ def against_pytorch(name, side, n, **form):
 
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    # In double precision: where a ReLU is almost at 0, ten steps make 1e-3 of what PyTorch rounds in single precision.
+    # In double precision: what PyTorch rounds in single precision moves VGG-16 more than what we do.
     module, other = model(name, **form), image_networks.network(name, **form).double()
     x, y = batch(side, n)
     images, labels = torch.tensor(x.transpose(0, 3, 1, 2)).double(), torch.tensor(y)
-    descent = torch.optim.SGD(other.parameters(), lr=0.01, momentum=0.9)
+    descent = torch.optim.SGD(other.parameters(), lr=RATE, momentum=0.9)
 
     def step():
         descent.zero_grad()
@@ -123,22 +128,25 @@ def against_pytorch(name, side, n, **form):
     variables = jax.tree.map(np.float32, image_networks.variables(other))
     chex.assert_trees_all_equal_shapes(variables, jax.eval_shape(module.init, jax.random.key(0), x))
     close = functools.partial(chex.assert_trees_all_close, rtol=1e-4, atol=1e-4)
-    close(jax.jit(module.apply)(variables, x), in_eval())
-    found, (logits, after) = jax.jit(functools.partial(gradient, module))(variables, x, y)
+    apply, step_of_ours = jax.jit(module.apply), jax.jit(functools.partial(one_step, module))
+    close(apply(variables, x), in_eval())
+    state = OPTIMIZER.init(variables["params"])
+    after, state, found, logits = step_of_ours(variables, state, x, y)
     close(logits, step())
     close(found, image_networks.variables(other, gradients=True)["params"])
     counts = values_of_a_channel(module, variables, x)
-    close(after, {"batch_stats": biased(image_networks.variables(other)["batch_stats"], counts, 1)})
+    close(after["batch_stats"], biased(image_networks.variables(other)["batch_stats"], counts, 1))
     for _ in range(10):
+        before = after
+        after, state, _, _ = step_of_ours(after, state, x, y)
         descent.step()
         step()
-    after = jax.jit(functools.partial(trained, module))(variables, x, y)
     wanted = image_networks.variables(other)
-    close(after["params"], wanted["params"])
-    # PyTorch's statistics have seen the batch once more: after the last step.
-    _, (_, seen) = jax.jit(functools.partial(gradient, module))(after, x, y)
-    close(seen, {"batch_stats": biased(wanted["batch_stats"], counts, 11)})
-    close(jax.jit(module.apply)(after | seen, x), in_eval(), atol=2e-3)  # of variances that are a little larger
+    close(before["params"], wanted["params"])
+    close(after["batch_stats"], biased(wanted["batch_stats"], counts, 11))
+    close(
+        apply(before | {"batch_stats": after["batch_stats"]}, x), in_eval(), atol=2e-3
+    )  # of slightly larger variances
 
 
 def values_of_a_channel(module, variables, x):
@@ -172,13 +180,13 @@ def biased(statistics, counts, steps):
 
 @pytest.mark.parametrize("name", NARROW)
 def test_it_is_pytorchs(name):
-    against_pytorch(name, 8, 64, **NARROW[name])
+    against_pytorch(name, 8, 32 if name == "VGG16" else 16, **NARROW[name])  # one pixel is left of 8
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_the_full_form_is_pytorchs(name):
-    against_pytorch(name, 32, 16, width=0.25)
+    against_pytorch(name, 16, 16, width=0.25)
 
 
 def many_are_each_by_itself(module, side, n):
@@ -208,7 +216,7 @@ def test_many_networks_at_once_are_each_by_itself():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_many_full_networks_at_once_are_each_by_itself(name):
-    many_are_each_by_itself(MODELS[name](width=0.125), 16, 16)
+    many_are_each_by_itself(MODELS[name](width=0.125), 8, 16)
 
 
 def test_blocks_that_are_computed_again_give_the_same():
@@ -256,7 +264,10 @@ def test_the_largest_of_four_pixels():
     x = np.random.default_rng(0).standard_normal((2, 5, 6, 3), np.float32)
     wanted = x[:, :4].reshape(2, 2, 2, 3, 2, 3).max((2, 4))
     np.testing.assert_array_equal(largest(jnp.asarray(x)), wanted)
-    assert jnp.isnan(largest(jnp.full((1, 2, 2, 1), jnp.nan).at[0, 0, 0, 0].set(1.0))).all()
+    for place in np.ndindex(2, 2):
+        assert jnp.isnan(largest(jnp.ones((1, 2, 2, 1)).at[0, *place, 0].set(jnp.nan))).all()
+    shares = jax.grad(lambda x: jnp.sum(largest(x)))(jnp.array([0.0, 1.0, 1.0, 1.0]).reshape(1, 2, 2, 1))
+    np.testing.assert_array_equal(shares.reshape(-1), [0, 1, 0, 0])
 
 
 def test_the_head():
