@@ -108,7 +108,7 @@ def check_boundary(datasets: dict[str, xr.Dataset]) -> list[Claim]:
         rule = within(found, exponent - OFF, exponent + OFF, f"exponent of {name} in K at L_D = 2")
         steps = setting(sizes, "steps")
         text = f"the upper boundary goes as {name} to the power {exponent:g}"
-        note = f"{steps} steps; {law.points} crossings, one number at a time differs from the paper's"
+        note = f"{steps} steps; {_crossings(law)}, one number at a time differs from the paper's"
         claims.append(Claim.of(text, f"{source}, fitted", rule, note))
     return claims
 
@@ -117,7 +117,7 @@ def upper_claims(ds: xr.Dataset, source: str, short: str = "") -> list[Claim]:
     """Where L_D crosses 2 against K·σ_p² = 95, and the exponent of σ_p."""
     edge = _edge(ds)
     law = boundary.fit(edge, "power law")
-    crossings = f"{law.points} crossings inside the grid"
+    crossings = f"{_crossings(law)} inside the grid"
     why = "; ".join(part for part in (short, crossings if law.points < 2 * ds.sizes["seed"] else "") if part)
     constant = _near_95((edge * ds.sigma_p**2).mean("sigma_p"), "mean over σ_p of K·σ_p² at L_D = 2")
     exponent = within(law.constants["exponent"], -2 - OFF, -2 + OFF, "exponent of σ_p in K at L_D = 2")
@@ -126,6 +126,11 @@ def upper_claims(ds: xr.Dataset, source: str, short: str = "") -> list[Claim]:
         Claim.of("upper boundary: K·σ_p² = 95", source, constant.untestable(why), crossings if not why else ""),
         Claim.of("upper boundary: exponent −2 in σ_p", source, exponent.untestable(why), note),
     ]
+
+
+def _crossings(law: boundary.Fit) -> str:
+    """How many crossings a law rests on, and how many lie beyond the axis where other seeds have one."""
+    return f"{law.points} crossings" + (f", {law.missing} beyond the axis for some seeds" if law.missing else "")
 
 
 def _near_95(constant: xr.DataArray, what: str) -> Finding:
@@ -419,7 +424,7 @@ def _selection_claims(ds: xr.Dataset) -> list[Claim]:
         found, what = powers.constants[name], f"exponent of {shown} in −Φ⁻¹(K/(2(d−𝒯)))"
         rule = within(found, exponent - 0.1, exponent + 0.1, what)
         text = f"the boundary of the selection depends on {shown} to the power {exponent:g}"
-        claims.append(Claim.of(text, f"{source}, corrected (ours)", rule, f"{powers.points} crossings"))
+        claims.append(Claim.of(text, f"{source}, corrected (ours)", rule, _crossings(powers)))
     return claims
 
 
