@@ -2,12 +2,12 @@
 
     python benchmarks/images.py [--rounds 5] [--quick] [--only NAME]
 
-LeNet-5 at batch 64, MLP-1024-1024 and ResNet-18, of full width, at batch 128, plain gradient descent, images of 28 × 28
-grey or, for ResNet-18, 32 × 32 coloured pixels of random bytes (their content changes no time). snljax trains through
-``snl.supervised``; PyTorch in a loop over networks with one thread, with as many as cores, and as a process a core,
-ResNet-18 with channels last: its fastest counts. LeNet-5 is also timed as it was before its convolution was one pooled
-product. Memory is what a network adds to a block of snljax. Evaluation is the accuracy of 20 LeNets on 70,000 images. Bounds are a step's
-multiplications over the rate of large matrix products in the same run.
+LeNet-5 at batch 64, MLP-1024-1024 and ResNet-18 of full width at batch 128, plain gradient descent, on random bytes as
+images (their content changes no time): 28 × 28 grey pixels, for ResNet-18 32 × 32 in three colours. snljax trains
+through ``snl.supervised``; PyTorch in a loop over networks with one thread, with as many as cores, and as a process a
+core, ResNet-18 with channels last: its fastest counts. LeNet-5 is also timed as it was before its convolution was one
+pooled product. Evaluation is the accuracy of 20 LeNets on 70,000 images. Bounds are a step's multiplications over the
+rate of large matrix products in the same run; memory is what one more network adds to a block of snljax.
 """
 
 from __future__ import annotations

@@ -240,3 +240,34 @@ def test_bad_pieces_are_one_line(one_line):
     one_line(lambda: trained(made(nn.Sequential([lambda x: x.sum(1)]))), "encoder: outputs of shape (2,)")
     one_line(lambda: trained(made(head=nn.Sequential([lambda x: x[:1]]))), "head: outputs of shape (1, 5)")
     one_line(lambda: snl.sweep(Grid(snl.contrastive(Linear(), (*DATA[:1], X[:45], X[45:], X[45:])))), "y: numbers")
+
+
+def test_steps_against_a_loop_in_torch():
+    """Cosines, a batch norm, a head, momentum and decay: weights and running means of six steps on the same views."""
+    torch = pytest.importorskip("torch")
+    experiment = made(Normed(), head=nn.Dense(4))
+    settings = {"imbalance_ratio": 3.0, "temperature": 0.5, "weight_decay": 0.01, "learning_rate": 0.1}
+    config, drawn, found = states(experiment, 6, **settings)
+    dense, norm, head = torch.nn.Linear(D, 8), torch.nn.BatchNorm1d(8, momentum=0.5), torch.nn.Linear(8, 4)
+    start = found[0].params
+    with torch.no_grad():
+        for layer, given in ((dense, start.encoder["Dense_0"]), (head, start.head)):
+            layer.weight.copy_(torch.tensor(np.array(given["kernel"]).T))
+            layer.bias.copy_(torch.tensor(np.array(given["bias"])))
+    network = torch.nn.Sequential(dense, norm, torch.nn.ReLU(), head).train()
+    descent = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9, weight_decay=0.01)
+    for t in range(6):
+        first, second = (network(torch.tensor(v, dtype=torch.float32)) for v in views_of(config, drawn, t))
+        unit = [torch.nn.functional.normalize(e, dim=1) for e in (first, second.detach())]
+        loss = torch.nn.functional.cross_entropy(unit[0] @ unit[1].T / 0.5, torch.arange(BATCH))
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+    params, other = found[-1].params, found[-1].other.encoder["batch_stats"]["BatchNorm_0"]
+    for layer, ours in ((dense, params.encoder["Dense_0"]), (head, params.head)):
+        np.testing.assert_allclose(ours["kernel"], layer.weight.detach().numpy().T, atol=1e-4)
+        np.testing.assert_allclose(ours["bias"], layer.bias.detach().numpy(), atol=1e-4)
+    np.testing.assert_allclose(other["mean"], norm.running_mean.numpy(), rtol=1e-4, atol=1e-5)
+    # Both begin at 1 and keep a half at each of 12 passes; PyTorch adds the unbiased variance, flax that of the batch.
+    rest = 0.5**12
+    np.testing.assert_allclose((other["var"] - rest) * BATCH / (BATCH - 1), norm.running_var.numpy() - rest, rtol=1e-4)

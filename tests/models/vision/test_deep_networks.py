@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import sys
 
@@ -183,10 +184,41 @@ def test_it_is_pytorchs(name):
     against_pytorch(name, 8, 32 if name == "VGG16" else 16, **NARROW[name])  # one pixel is left of 8
 
 
+# Of ResNet-50 at its start single precision, PyTorch's too, gives the gradient to a hundredth alone.
+EXACT = [name for name in MODELS if name != "resnet50"]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+def test_the_gradient_of_resnet50_is_as_near_as_pytorchs():
+    """To the one in double precision."""
+    torch = pytest.importorskip("torch")
+    if str(ROOT / "benchmarks") not in sys.path:
+        sys.path.append(str(ROOT / "benchmarks"))
+    from peers import image_networks
+
+    torch.manual_seed(0)
+    single = image_networks.network("resnet50", width=0.25)
+    x, y = batch(16, 16)
+    variables = image_networks.variables(single)
+    found, _ = jax.jit(functools.partial(gradient, model("resnet50", width=0.25)))(variables, x, y)
+    theirs = []
+    for made in (copy.deepcopy(single), copy.deepcopy(single).double()):
+        images = torch.tensor(x.transpose(0, 3, 1, 2)).to(next(made.parameters()).dtype)
+        torch.nn.functional.cross_entropy(made(images), torch.tensor(y)).backward()
+        theirs.append(image_networks.variables(made, gradients=True)["params"])
+
+    def off(gradient):
+        parts = zip(jax.tree.leaves(gradient), jax.tree.leaves(theirs[1]), strict=True)
+        return np.sqrt(sum(np.sum((np.asarray(mine) - true) ** 2) for mine, true in parts))
+
+    zero = jax.tree.map(np.zeros_like, theirs[1])
+    assert off(found) < min(3 * off(theirs[0]), 0.05 * off(zero))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXACT)
 def test_the_full_form_is_pytorchs(name):
-    against_pytorch(name, 16, 16, width=0.25)
+    against_pytorch(name, 16, 32, width=0.25)
 
 
 def many_are_each_by_itself(module, side, n):
@@ -214,7 +246,7 @@ def test_many_networks_at_once_are_each_by_itself():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EXACT)
 def test_many_full_networks_at_once_are_each_by_itself(name):
     many_are_each_by_itself(MODELS[name](width=0.125), 8, 16)
 
