@@ -72,8 +72,8 @@ class Stage(nn.Module):
 def largest(x: jax.Array) -> jax.Array:
     """Of each 2 × 2 pixels; an odd last row or column is left out, and the gradient goes to the first of equals.
 
-    The gradient of ``jnp.max`` looks for pixels that equal the largest. XLA computes both again for it, in other
-    operations, and where these round otherwise it finds none, or two: of VGG-16 half of the gradient can be wrong.
+    Not by ``jnp.max``, whose gradient looks for pixels that equal the largest: with XLA's optimisations off half of the
+    gradient of VGG-16 was wrong then (both sides are computed again for it, it seems, and round otherwise).
 
     Args:
         x: shape (n, height, width, channels).
