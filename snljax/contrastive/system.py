@@ -248,6 +248,8 @@ def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -
     known = features(jnp.asarray(data.x)[rows])
     fitted = PROBES[config.probe](known, targets, own.astype(known.dtype), config.probe_decay)
     hits = probe.accuracy(fitted, features(data.x_test), jnp.asarray(data.y_test))
+    sizes = class_sizes(config, draw, data)
+    hits = jnp.where(jnp.min(sizes) > 0, hits, jnp.nan)  # no long tail, but classes left out
     of_class = jnp.zeros(classes).at[data.y_test].add(hits) / data.tested
     head, tail = ends(of_class, draw.tail)
     chosen_leaves = constraints.pruned_leaves(state.params, pieces.prunable)
@@ -255,8 +257,9 @@ def measure(pieces: Pieces, config: Any, draw: Draw, state: State, data: Data) -
     if config.pruning != "none":
         masks = [m for m, c in zip(jax.tree.leaves(state.kept), chosen_leaves, strict=True) if c]
         density = jnp.stack([jnp.mean(m.astype(jnp.zeros(()).dtype)) for m in masks])
-    sizes = class_sizes(config, draw, data).astype(jnp.zeros(()).dtype)
-    return Metrics(*on_pairs, jnp.mean(hits), of_class, head, tail, head - tail, sizes, density)
+    return Metrics(
+        *on_pairs, jnp.mean(hits), of_class, head, tail, head - tail, sizes.astype(jnp.zeros(()).dtype), density
+    )
 
 
 def _on_pairs(

@@ -63,5 +63,5 @@ def _line(where: str, line: str, root: Path) -> Line:
         raise ValueError(f"{where}: label {shown(label)}; allowed: a whole number from 0")
     file = root / path
     if not file.is_file():
-        raise ValueError(f"{where}: {shown(str(file))} is missing; allowed: the path of a file, below {root}")
+        raise ValueError(f"{where}: {str(file)!r} is missing; allowed: the path of a file, below {root}")
     return Line(where, file, int(label))

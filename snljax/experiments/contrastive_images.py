@@ -13,6 +13,7 @@ import optax
 
 from snljax.contrastive import door
 from snljax.contrastive.system import Metrics
+from snljax.data import downloads, images
 from snljax.experiment import field
 from snljax.experiments import image_networks, image_sets, schedules
 from snljax.models.vision.projection import ProjectionHead
@@ -77,9 +78,12 @@ def measure(config: Any, draw: Any, state: Any, data: Any) -> Metrics:
 
 
 def check(config: Any) -> None:
+    """Whether fields fit each other, and the images where these load without a download."""
+    image_networks.check(config)
     schedules.check(config)
     assert TRAINED.check is not None
-    TRAINED.check(config)
+    if config.dataset not in downloads.ARCHIVES or images.at_hand(config.dataset):
+        TRAINED.check(config)
 
 
 EXPERIMENT = TRAINED._replace(

@@ -59,6 +59,7 @@ def test_no_crossing_cannot_be_tested():
     assert verdicts["upper boundary: K·σ_p² = 95"] == "not testable"
 
 
+@pytest.mark.filterwarnings("ignore:boundary")  # some seeds' crossings lie beyond the axis
 def test_seeds_that_straddle_a_threshold_decide_nothing():
     """The same means as where the paper is right."""
     verdicts = _verdicts(diagram(factors=spread(3, 0.1)))

@@ -193,8 +193,9 @@ def test_bits_and_fingerprints_are_those_without_a_cache(folder, monkeypatch):
 
 def test_two_processes_at_once_and_this_one_after_them(folder, tmp_path):
     code = (
-        "import sys, conftest, snljax as snl\n"
-        "grid = snl.Grid(conftest.POWERS, rate=[0.3, 0.9], spread=0.5, seed=range(3))\n"
+        "import sys, harness, jax, snljax as snl\n"
+        "jax.config.update('jax_numpy_rank_promotion', 'raise')\n"
+        "grid = snl.Grid(harness.POWERS, rate=[0.3, 0.9], spread=0.5, seed=range(3))\n"
         "snl.sweep(grid, block=(1, 2), devices=1, progress=False).to_netcdf(sys.argv[1])"
     )
     environment = os.environ | {"PYTHONPATH": PYTHONPATH}
