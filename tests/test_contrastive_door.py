@@ -94,9 +94,22 @@ def by_hand(w, kept, views, tau, reading, second_only):
     return gradient if first is w else gradient * kept
 
 
-@pytest.mark.parametrize("second_only", [False, True])
-@pytest.mark.parametrize("reading", ["literal", "logits"])
-@pytest.mark.parametrize("pruned", ["neurons", "weights"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("pruned", "reading", "second_only"),
+    [
+        ("neurons", "literal", False),
+        ("neurons", "logits", False),
+        ("weights", "literal", True),
+        pytest.param("neurons", "literal", True, marks=SLOW),
+        pytest.param("neurons", "logits", True, marks=SLOW),
+        pytest.param("weights", "literal", False, marks=SLOW),
+        pytest.param("weights", "logits", False, marks=SLOW),
+        pytest.param("weights", "logits", True, marks=SLOW),
+    ],
+)
 def test_every_step_is_the_gradient_written_down(pruned, reading, second_only):
     """Long-tailed batches, momentum and weight decay; masks of the smallest, made anew at steps 1, 3 and 5."""
     experiment = made(fields={"similarity": "dot"})
@@ -173,10 +186,10 @@ def test_running_means_are_those_of_the_whole_network(reading):
 def test_cells_of_one_program_are_networks_trained_alone():
     """ρ, α, τ and the learning rate are numbers of one program; one seed has one tail."""
     experiment = made(Normed(), head=nn.Dense(4), fields={"pruning": "weights", "prune_views": "second"})
-    axes = {"imbalance_ratio": [1.0, 5.0], "prune_fraction": [0.0, 0.5], "temperature": [0.2, 1.0]}
+    axes = {"imbalance_ratio": [1.0, 5.0], "prune_fraction": [0.0, 0.5], "temperature": [0.2, 1.0], "steps": 3}
     whole = trained(experiment, **axes, seed=range(2))
     assert whole.attrs["programs_compiled"] == 1
-    alone = trained(experiment, imbalance_ratio=5.0, prune_fraction=0.5, temperature=1.0, seed=[1])
+    alone = trained(experiment, imbalance_ratio=5.0, prune_fraction=0.5, temperature=1.0, steps=3, seed=[1])
     cell = whole.sel(imbalance_ratio=5.0, prune_fraction=0.5, temperature=1.0, seed=[1])
     for name in ("train_loss", "alignment", "uniformity", "test_accuracy", "head_tail_gap", "density"):
         np.testing.assert_allclose(cell[name], alone[name], rtol=1e-4, atol=1e-5)
@@ -199,6 +212,7 @@ def test_the_probe_reads_features_and_ends_are_means_of_classes():
         assert float(tail.test_accuracy[i]) == pytest.approx(of_class.mean())
 
 
+@pytest.mark.slow
 def test_the_papers_encoder_on_patches_of_images():
     """Tokens of patches through attention and bilateral ReLUs, as a pair of functions."""
     images = np.random.default_rng(1).random((40, 8, 8, 1), dtype="float32")

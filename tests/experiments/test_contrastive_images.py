@@ -25,7 +25,9 @@ def config(**settings):
     return Grid("contrastive_images", steps=1, **SMALL, **settings).config
 
 
-@pytest.mark.parametrize("name", image_networks.DEEP)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n == "resnet18" else pytest.mark.slow) for n in image_networks.DEEP]
+)
 def test_every_encoder_takes_the_digits(name):
     """Shapes alone: nothing is compiled. A bf16 encoder keeps float32 weights."""
     experiment = contrastive_images.EXPERIMENT
