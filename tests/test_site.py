@@ -234,7 +234,8 @@ def test_read_the_docs_builds_what_continuous_integration_builds():
     assert "sphinx -W --keep-going docs" in (ROOT / ".ci" / "docs").read_text(encoding="utf-8")
 
 
-GUIDE = ["grids", *(pytest.param(name, marks=pytest.mark.slow) for name in ("start", "contract", "supervised", "pairs"))]
+LONGER = ("start", "contract", "supervised", "pairs")
+GUIDE = ["grids", *(pytest.param(name, marks=pytest.mark.slow) for name in LONGER)]
 
 
 @pytest.mark.parametrize("name", GUIDE)
