@@ -109,7 +109,7 @@ def contrastive(
     else:
         whole = arrays.checked(data)
         given.setdefault("batch_size", min(128, len(whole.x)))
-        read = functools.partial(_same, whole)
+        read = functools.partial(arrays.same, whole)
     seen = arrays.Seen(read, _known)
     return Experiment(
         name=name,
@@ -151,10 +151,6 @@ def _known(data: arrays.Data) -> Known:
 
 def _read(data: Callable[[Any], Any], config: Any) -> arrays.Data:
     return arrays.checked(data(config))
-
-
-def _same(whole: arrays.Data, config: Any) -> arrays.Data:
-    return whole
 
 
 def check(pieces: system.Pieces, seen: Callable[[Any], Known], own_views: bool, config: Any) -> None:

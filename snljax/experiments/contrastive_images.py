@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import flax.linen as nn
-import optax
 
 from snljax.contrastive import door
 from snljax.contrastive.system import Metrics
@@ -39,14 +38,8 @@ def head(config: Any) -> nn.Module:
     return ProjectionHead(config.embedding)
 
 
-def optimizer(config: Any) -> optax.GradientTransformation:
-    """Stochastic gradient descent with momentum, after weight decay."""
-    decay = optax.add_decayed_weights(config.weight_decay)
-    return optax.chain(decay, optax.sgd(schedules.learning_rate(config), momentum=config.momentum))
-
-
 TRAINED = door.contrastive(
-    encoder, image_sets.samples, head=head, optimizer=optimizer, fields=FIELDS, name="contrastive_images"
+    encoder, image_sets.samples, head=head, optimizer=schedules.descent, fields=FIELDS, name="contrastive_images"
 )
 Config = module_level(
     TRAINED.Config, __name__, "Contrastive learning on images (paper 004): does pruning help the rare classes?"

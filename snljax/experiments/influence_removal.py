@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from numpy.typing import NDArray
 
 from snljax.experiment import field, metric
@@ -80,16 +79,10 @@ def kept(config: Any, ranks: jax.Array, position: jax.Array) -> jax.Array:
     return ~(removed | (ranks < config.remove_random))
 
 
-def optimizer(config: Any) -> optax.GradientTransformation:
-    """Stochastic gradient descent with momentum, after weight decay."""
-    decay = optax.add_decayed_weights(config.weight_decay)
-    return optax.chain(decay, optax.sgd(schedules.learning_rate(config), momentum=config.momentum))
-
-
 TRAINED = supervised(
     image_networks.built,
     samples,
-    optimizer=optimizer,
+    optimizer=schedules.descent,
     augment=image_classification.augmented,
     select=kept,
     fields=FIELDS,

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from snljax.experiment import field
 
@@ -51,6 +52,19 @@ def learning_rate(config: Any) -> Any:
         return config.learning_rate / 2 * (1 + jnp.cos(jnp.pi * jnp.minimum(t, span) / span))
 
     return steps if config.schedule == "steps" else cosine
+
+
+def descent(config: Any) -> optax.GradientTransformation:
+    """Stochastic gradient descent with momentum, after weight decay, by the schedule.
+
+    Args:
+        config: with the fields above, ``learning_rate``, ``momentum`` and ``weight_decay``.
+
+    Returns:
+        The optax transformation.
+    """
+    decay = optax.add_decayed_weights(config.weight_decay)
+    return optax.chain(decay, optax.sgd(learning_rate(config), momentum=config.momentum))
 
 
 def check(config: Any) -> None:

@@ -98,6 +98,11 @@ class Seen:
         return self._known[key]
 
 
+def same(whole: Data, config: Any) -> Data:
+    """Arrays that were given, whatever the Config."""
+    return whole
+
+
 def shapes(data: Data) -> Data:
     """The same with shapes in place of arrays."""
     return jax.tree.map(_shape, data)

@@ -123,7 +123,7 @@ def supervised(
     else:
         whole = arrays.checked(data)
         given.setdefault("batch_size", min(64, len(whole.x)))
-        read = functools.partial(_same, whole)
+        read = functools.partial(arrays.same, whole)
     seen = arrays.Seen(read, arrays.shapes)
     return Experiment(
         name=name,
@@ -143,10 +143,6 @@ def _read(pieces: system.Pieces, data: Callable[[Any], Any], config: Any) -> arr
     found = arrays.checked(data(config))
     _check_fit(pieces, config, found)
     return found
-
-
-def _same(whole: arrays.Data, config: Any) -> arrays.Data:
-    return whole
 
 
 def _descent(config: Any) -> optax.GradientTransformation:
