@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from snljax import Experiment, field
+from snljax import Experiment, cli, field
 
 TESTS = pathlib.Path(__file__).parent
 ROOT = TESTS.parent
@@ -99,3 +99,12 @@ def finished(block: int, arrays: dict[str, np.ndarray], program: tuple[str, str]
     from snljax.sweep.work import Finished, Work
 
     return Finished(Work(block, None, (), np.arange(1)), arrays, program, 0.0, lambda: None)
+
+
+def fails(capsys: Any, *argv: str) -> str:
+    """The one line that a command which refuses its arguments prints."""
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(argv)
+    error = capsys.readouterr().err
+    assert (stopped.value.code, error.count("\n")) == (2, 1), error
+    return error

@@ -9,6 +9,7 @@ import numpy as np
 import own_experiments
 import pytest
 import xarray as xr
+from harness import fails
 
 import snljax as snl
 from snljax import cli, finding, output
@@ -35,14 +36,6 @@ def folder(tmp_path_factory):
 def here(folder, monkeypatch):
     monkeypatch.chdir(folder)
     return folder
-
-
-def fails(capsys, *argv):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(argv)
-    error = capsys.readouterr().err
-    assert (stopped.value.code, error.count("\n")) == (2, 1), error
-    return error
 
 
 def test_an_own_network_runs_in_shards_into_a_store(here, capsys):

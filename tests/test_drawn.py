@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
+from harness import fails
 from PIL import Image, PngImagePlugin
 
 from snljax import cli, drawn
@@ -20,14 +21,6 @@ def data(tmp_path):
     ds["m"] = ds.m + 0.5 * ds.a
     ds.to_netcdf(tmp_path / "a.nc")
     return tmp_path
-
-
-def fails(capsys, *argv):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(argv)
-    error = capsys.readouterr().err
-    assert (stopped.value.code, error.count("\n")) == (2, 1)
-    return error
 
 
 def figure(path):

@@ -9,21 +9,13 @@ import sys
 
 import own_experiments
 import pytest
-from harness import ROOT
+from harness import ROOT, fails
 
 import snljax as snl
 from snljax import cli
 from snljax.slurm import Limits, script
 
 LIMITS = ["--time", "1:00:00", "--cpus", "2", "--mem", "4G", "--sbatch", "partition=long", "--sbatch", "exclusive"]
-
-
-def fails(capsys, *argv):
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(argv)
-    error = capsys.readouterr().err
-    assert (stopped.value.code, error.count("\n")) == (2, 1)
-    return error
 
 
 @pytest.fixture(scope="module")
