@@ -137,7 +137,7 @@ def fastest(name: str, variants: dict[str, Contender], seconds: float) -> tuple[
     turns, others = rates(variants, seconds, 3, patience=60 * seconds)
     found = {v: float(np.median(r)) for v, r in turns.items()}
     best = max(found, key=found.get)
-    print(f"  {name}\n    " + "; ".join(f"{v}: {r:,.0f}" for v, r in found.items()) + f"  -> {best}", flush=True)
+    print(f"  {name}\n    " + "; ".join(f"{v}: {r:,.4g}" for v, r in found.items()) + f"  -> {best}", flush=True)
     if others > QUIET:  # PyTorch's threads spin while they wait, and lose most where cores are shared
         print(f"    (chosen while others held {100 * others:.0f} % of the cores)")
     return best, variants[best]

@@ -102,8 +102,8 @@ CIFAR_PRESETS = {
     "quick": _of_each(_NARROW, [0, 2], 48, batch_size=64, **_SMALL, seed=range(3)),
     "medium": _of_each(
         {"vgg16": 0.25, "resnet20_128": 0.125},
-        [0, 1, 2, 4, 6, 8, 10],
-        steps(40, 2000, 128),
+        [0, 1, 2, 4, 6, 8],
+        steps(30, 2000, 128),
         batch_size=128,
         augment="crop_flip",
         seed=range(3),

@@ -144,8 +144,8 @@ def normed(x: jax.Array, train: bool, dtype: str, name: str) -> jax.Array:
 
 
 def outputs(x: jax.Array, num_classes: int) -> jax.Array:
-    """Means over pixels in float32, and a dense layer if there are classes."""
-    features = jnp.mean(x.astype(jnp.float32), axis=(1, 2))
+    """Means over pixels in float32 or finer, and a dense layer if there are classes."""
+    features = jnp.mean(x.astype(jnp.promote_types(x.dtype, jnp.float32)), axis=(1, 2))
     return nn.Dense(num_classes, kernel_init=UNIFORM, name="head")(features) if num_classes else features
 
 

@@ -50,9 +50,9 @@ def types(*trees):
     return {leaf.dtype for leaf in jax.tree.leaves(trees)}
 
 
-def model(name, width=1.0, blocks=None):
+def model(name, width=1.0, blocks=None, dtype="float32"):
     more = {"blocks": blocks, "filters": MODELS[name]().filters[: len(blocks)]} if blocks else {}
-    return MODELS[name](width=width, **more)
+    return MODELS[name](width=width, dtype=dtype, **more)
 
 
 def gradient(module, variables, x, y):
@@ -98,7 +98,7 @@ def test_sizes_and_the_factor_of_the_width(name):
     chex.assert_shape(features, (2, variables["params"]["head"]["kernel"].shape[0] // 4))
 
 
-def against_pytorch(name, side, n, **form):
+def against_pytorch(name, side, n, dtype="float32", **form):
     """Logits, gradients, running statistics and ten steps, from the same weights on the same batch."""
     torch = pytest.importorskip("torch")
     if str(ROOT / "benchmarks") not in sys.path:
@@ -108,8 +108,9 @@ def against_pytorch(name, side, n, **form):
     torch.manual_seed(0)
     torch.set_num_threads(1)
     # In double precision: what PyTorch rounds in single precision moves VGG-16 more than what we do.
-    module, other = model(name, **form), image_networks.network(name, **form).double()
+    module, other = model(name, dtype=dtype, **form), image_networks.network(name, **form).double()
     x, y = batch(side, n)
+    x = x.astype(dtype)
     images, labels = torch.tensor(x.transpose(0, 3, 1, 2)).double(), torch.tensor(y)
     descent = torch.optim.SGD(other.parameters(), lr=RATE, momentum=0.9)
 
@@ -126,7 +127,7 @@ def against_pytorch(name, side, n, **form):
         other.train()
         return logits
 
-    variables = jax.tree.map(np.float32, image_networks.variables(other))
+    variables = jax.tree.map(np.dtype(dtype).type, image_networks.variables(other))
     chex.assert_trees_all_equal_shapes(variables, jax.eval_shape(module.init, jax.random.key(0), x))
     close = functools.partial(chex.assert_trees_all_close, rtol=1e-4, atol=1e-4)
     apply, step_of_ours = jax.jit(module.apply), jax.jit(functools.partial(one_step, module))
@@ -215,16 +216,31 @@ def test_the_gradient_of_resnet50_is_as_near_as_pytorchs():
     assert off(found) < min(3 * off(theirs[0]), 0.05 * off(zero))
 
 
+@pytest.fixture
+def double(monkeypatch):
+    """Networks of all types in double precision, which users are not offered: the rest of snljax is single."""
+    monkeypatch.setattr(resnet, "TYPES", (*resnet.TYPES, "float64"))
+    with jax.enable_x64(True):
+        yield "float64"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EXACT)
 def test_the_full_form_is_pytorchs(name):
     against_pytorch(name, 16, 32, width=0.25)
 
 
-def many_are_each_by_itself(module, side, n):
+@pytest.mark.slow
+def test_the_full_form_of_resnet50_is_pytorchs_in_double_precision(double):
+    against_pytorch("resnet50", 16, 32, double, width=0.25)
+
+
+def many_are_each_by_itself(module, side, n, dtype="float32"):
     """In one program as a block has it, after ten steps; networks differ in their weights."""
     x, y = batch(side, n)
+    x = x.astype(dtype)
     variables = jax.jit(jax.vmap(module.init, (0, None)))(jax.random.split(jax.random.key(0), 3), x)
+    variables = jax.tree.map(lambda a: a.astype(dtype), variables)
     one = functools.partial(trained, module)
     first = jax.tree.map(lambda a: a[0], variables)
     stage = jax.jit(one).trace(first, x, y)
@@ -249,6 +265,12 @@ def test_many_networks_at_once_are_each_by_itself():
 @pytest.mark.parametrize("name", EXACT)
 def test_many_full_networks_at_once_are_each_by_itself(name):
     many_are_each_by_itself(MODELS[name](width=0.125), 8, 16)
+
+
+@pytest.mark.slow
+def test_many_of_resnet50_are_each_by_itself_in_double_precision(double):
+    """In single precision a step's differences of 1e-5 are 0.1 after ten: its first gradients are that steep."""
+    many_are_each_by_itself(model("resnet50", 0.125, dtype=double), 16, 32, double)
 
 
 def test_blocks_that_are_computed_again_give_the_same():
