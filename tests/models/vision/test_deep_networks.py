@@ -98,8 +98,8 @@ def test_sizes_and_the_factor_of_the_width(name):
     chex.assert_shape(features, (2, variables["params"]["head"]["kernel"].shape[0] // 4))
 
 
-def against_pytorch(name, side, n, dtype="float32", **form):
-    """Logits, gradients, running statistics and ten steps, from the same weights on the same batch."""
+def against_pytorch(name, side, n, dtype="float32", steps=10, **form):
+    """Logits, running statistics, gradients and some steps, from the same weights on the same batch."""
     torch = pytest.importorskip("torch")
     if str(ROOT / "benchmarks") not in sys.path:
         sys.path.append(str(ROOT / "benchmarks"))
@@ -135,17 +135,19 @@ def against_pytorch(name, side, n, dtype="float32", **form):
     state = OPTIMIZER.init(variables["params"])
     after, state, found, logits = step_of_ours(variables, state, x, y)
     close(logits, step())
-    close(found, image_networks.variables(other, gradients=True)["params"])
     counts = values_of_a_channel(module, variables, x)
     close(after["batch_stats"], biased(image_networks.variables(other)["batch_stats"], counts, 1))
-    for _ in range(10):
+    if not steps:
+        return
+    close(found, image_networks.variables(other, gradients=True)["params"])
+    for _ in range(steps):
         before = after
         after, state, _, _ = step_of_ours(after, state, x, y)
         descent.step()
         step()
     wanted = image_networks.variables(other)
     close(before["params"], wanted["params"])
-    close(after["batch_stats"], biased(wanted["batch_stats"], counts, 11))
+    close(after["batch_stats"], biased(wanted["batch_stats"], counts, steps + 1))
     close(
         apply(before | {"batch_stats": after["batch_stats"]}, x), in_eval(), atol=2e-3
     )  # of slightly larger variances
@@ -225,14 +227,16 @@ def double(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EXACT)
-def test_the_full_form_is_pytorchs(name):
-    against_pytorch(name, 16, 32, width=0.25)
+@pytest.mark.parametrize("name", MODELS)
+def test_logits_and_statistics_of_the_full_form_are_pytorchs(name):
+    against_pytorch(name, 16, 32, steps=0, width=0.25)
 
 
 @pytest.mark.slow
-def test_the_full_form_of_resnet50_is_pytorchs_in_double_precision(double):
-    against_pytorch("resnet50", 16, 32, double, width=0.25)
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_and_steps_of_the_full_form_are_pytorchs_in_double_precision(name, double):
+    """In single precision gradients of the deepest are off by more than 1e-4, PyTorch's too."""
+    against_pytorch(name, 16, 32, double, width=0.25)
 
 
 def many_are_each_by_itself(module, side, n, dtype="float32"):
