@@ -2,9 +2,9 @@
 
     python benchmarks/images.py [--rounds 5] [--quick] [--only NAME]
 
-LeNet-5 at batch 64, MLP-1024-1024 and ResNet-18 at batch 128 (of full width and of a quarter), plain gradient descent,
-and the step of contrastive learning (ResNet-18 of a quarter of the width with its head, InfoNCE with 128 pairs), on
-random bytes as images (their content changes no time): 28 × 28 grey pixels, for ResNet-18 32 × 32 in three colours.
+LeNet-5 at batch 64, MLP-1024-1024 at 128, ResNet-18 of full width at 32 and of a quarter at 128, plain gradient
+descent, and the step of contrastive learning (ResNet-18 of a quarter of the width with its head, InfoNCE with 128
+pairs), on random bytes as images (their content changes no time): 28 × 28 grey pixels, for ResNet-18 32 × 32 in colour.
 snljax trains through ``snl.supervised`` and ``snl.contrastive``, and cuts and colours its views anew in each step;
 PyTorch in a loop over networks with one thread, with as many as cores, and as a process a core, ResNet-18 with channels
 last, its batches and its pairs of views lying ready: its fastest counts. LeNet-5 is also timed as it was before its
@@ -104,7 +104,7 @@ BEFORE = "LeNet-5 as it was"
 CASES = {
     "LeNet-5": Case(LeNet, lenet_layers, 64, GREY, _LENET, (2, 4, 10)),
     "MLP-1024-1024": Case(MLP, mlp_layers, 128, GREY, _MLP, (1, 2, 5, 10)),
-    "ResNet-18": Case(resnet18, lambda: resnet_layers(1), 128, COLOUR, resnet_flops(1, 1, 1), (1, 2), deep=True),
+    "ResNet-18": Case(resnet18, lambda: resnet_layers(1), 32, COLOUR, resnet_flops(1, 1, 1), (1, 2), deep=True),
     "ResNet-18 / 4": Case(
         lambda: resnet18(width=NARROW), lambda: resnet_layers(NARROW), 128, COLOUR, resnet_flops(NARROW, 1, 1), (1, 3),
         deep=True,
