@@ -15,7 +15,8 @@ SETTINGS = {
 def ways(gain, gap, plain=(0.7, 0.6), wide=0.001, start=0.3, seeds=5):
     """Accuracy and gap without pruning, and what each way adds, at ρ = 1 and 100; seeds differ in what it adds."""
     found = {}
-    for i, way in enumerate(("none", "neurons", "random", "weights")):
+    gain, gap = ({**given, "equation": given.get("neurons", (0.0, 0.0))} for given in (gain, gap))
+    for i, way in enumerate(("none", "neurons", "random", "equation", "weights")):
         size = wide if way != "none" else wide / 2
         z = np.array([[1.0], [-0.5]]) * np.linspace(-1, 1, seeds)[None] * (size if i % 2 else -size)
         added = np.asarray(gain.get(way, (0.0, 0.0)))[:, None]
