@@ -69,7 +69,7 @@ PRESETS = {
         "cifar10",
         100,
         400,
-        width=0.25,
+        width=0.125,
         batch_size=128,
         learning_rate=0.1,
         schedule="cosine",
