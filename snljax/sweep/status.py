@@ -99,7 +99,7 @@ def status(path: str | os.PathLike[str], seconds: float = 0.5) -> Status:
     rate = sum(h.rate for h in hosts)
     steps = max(store.catalogue.manifest["records"][-1], 1)
     cells_done = int(sizes[done].sum())
-    left = (int(sizes.sum()) - cells_done) * steps
+    left = (int(sizes.sum()) - cells_done) * steps - sum(_ahead(w, sizes, steps) for w in writers if w["live"])
     folder = store.path / "checkpoints"
     return Status(
         cells=int(sizes.sum()),
@@ -114,6 +114,12 @@ def status(path: str | os.PathLike[str], seconds: float = 0.5) -> Status:
         seconds_left=0.0 if left == 0 else left / rate if rate > 0 else float("nan"),
         hosts=hosts,
     )
+
+
+def _ahead(writer: dict[str, Any], sizes: np.ndarray, steps: int) -> int:
+    """Network-steps that a process is into the blocks that it trains."""
+    into = writer["steps"] - writer["cells"] * steps
+    return int(np.clip(into, 0, sizes[np.array(writer["training"], int)].sum() * steps))
 
 
 def _host(name: str, writers: list[dict[str, Any]]) -> Host:
