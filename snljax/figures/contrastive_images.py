@@ -64,7 +64,7 @@ _QUICK: dict[str, Any] = {"width": 0.125, "batch_size": 64, "learning_rate": 0.0
 _PART = smaller("cifar10", {"n_train": 20_000, "n_test": 5000, "side": 16}, {"side": 16})
 _FULL: dict[str, Any] = {"batch_size": 512, "learning_rate": 0.5, "schedule": "cosine", "probe_samples": 50_000}
 PRESETS = {
-    "quick": _ways("cifar10", 10, 40, **_QUICK, **_SMALL, imbalance_ratio=[1.0, 100.0], seed=range(3)),
+    "quick": _ways("cifar10", 8, 24, **_QUICK, **_SMALL, imbalance_ratio=[1.0, 100.0], seed=range(3)),
     "medium": _ways(
         "cifar10",
         100,
