@@ -164,6 +164,29 @@ def at_hand(name: str) -> bool:
     return True
 
 
+def stamp(name: str) -> tuple[tuple[str, int, int], ...]:
+    """What tells whether the files of a set have changed: path, time and size of each.
+
+    Args:
+        name: as for `load`, whose errors it raises; an official set that is nowhere is downloaded.
+
+    Returns:
+        One entry for each file; none for the digits, which never change.
+
+    Example:
+        >>> stamp("digits")
+        ()
+    """
+    if name == "digits":
+        return ()
+    place = _place(name, None, download=True) if name in downloads.ARCHIVES else Path(name).expanduser()
+    walked = os.walk(place.resolve(), followlinks=True)
+    files = sorted(os.path.join(folder, file) for folder, _, names in walked for file in names)
+    return tuple(
+        (file, about.st_mtime_ns, about.st_size) for file, about in zip(files, map(os.stat, files), strict=True)
+    )
+
+
 def _check_size(size: object) -> None:
     if size is not None and not (isinstance(size, (tuple, list)) and len(size) == 2 and all(map(_positive, size))):
         raise ValueError(f"size: {size!r}; allowed: None, or (height, width), whole numbers from 1")

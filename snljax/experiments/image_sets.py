@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ FIELDS = {
 def samples(config: Any) -> tuple[NDArray, ...]:
     """Images and labels of both splits, as many as are asked for.
 
+    The same images are not decoded again: those asked for last are kept, until a file of theirs changes.
+
     Args:
         config: with the fields above.
 
     Returns:
-        X, y, X_test, y_test.
+        X, y, X_test, y_test; not to be written to.
 
     Raises:
         ValueError: more images than the set has, or what `data.images.load` refuses.
@@ -36,13 +39,21 @@ def samples(config: Any) -> tuple[NDArray, ...]:
         >>> [part.shape for part in samples(asked)]
         [(100, 8, 8, 1), (100,), (355, 8, 8, 1), (355,)]
     """
-    size = (config.side, config.side) if config.side else None
+    asked = (config.dataset, config.side, config.n_train, config.n_test)
+    return _samples(*asked, images.stamp(config.dataset))
+
+
+@functools.lru_cache(maxsize=1)  # figures train one sweep after the other on the same images
+def _samples(dataset: str, side: int, n_train: int, n_test: int, stamp: tuple[Any, ...]) -> tuple[NDArray, ...]:
+    size = (side, side) if side else None
     found = []
-    for split, count in (("train", config.n_train), ("test", config.n_test)):
-        given = images.load(config.dataset, split, size=size)
+    for split, count in (("train", n_train), ("test", n_test)):
+        given = images.load(dataset, split, size=size)
         if count > len(given.labels):
             raise ValueError(f"n_{split}: {count} is out of range; allowed: [0, {len(given.labels)}], its images")
         # Sets may be sorted by class.
         chosen = np.sort(np.random.default_rng(0).permutation(len(given.labels))[: count or None])
         found += [given.images[chosen], given.labels[chosen]]
+    for part in found:
+        part.setflags(write=False)
     return tuple(found)

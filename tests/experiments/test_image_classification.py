@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from PIL import Image
 
 from snljax import Grid
 from snljax.data import images
@@ -33,6 +36,25 @@ def test_part_of_the_images_is_a_random_part_and_the_rest_is_left():
     assert {image.tobytes() for image in x} <= {image.tobytes() for image in more}
     assert len(labels) == 400
     assert samples(Config(side=16, n_train=5, n_test=5))[0].shape == (5, 16, 16, 1)
+
+
+def test_images_are_decoded_once_until_a_file_changes(tmp_path, monkeypatch):
+    def write(shade):
+        for split, place in itertools.product(("train", "test"), ("a", "b")):
+            (tmp_path / split / place).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 4), shade).save(tmp_path / split / place / "0.png")
+
+    write(0)
+    load, asked = images.load, []
+    monkeypatch.setattr(images, "load", lambda *given, **named: asked.append(given) or load(*given, **named))
+    dark, again = (samples(Config(dataset=str(tmp_path))) for _ in range(2))
+    assert dark[0] is again[0]
+    assert len(asked) == 2  # both splits, once
+    with pytest.raises(ValueError, match="read-only"):
+        dark[0][:] = 1
+    write(200)
+    assert samples(Config(dataset=str(tmp_path)))[0].min() == 200
+    assert len(asked) == 4
 
 
 def test_more_images_than_there_are(one_line):
